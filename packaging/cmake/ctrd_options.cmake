@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# How everything of ours is compiled.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+# Debug information only as deep as a stack trace needs: a third of the size and of the link time.
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
+
+find_program(CTRD_CCACHE ccache)
+if(CTRD_CCACHE)
+  # With precompiled headers ccache must be told not to mind their time stamps; paths relative to
+  # the source directory make two checkouts share what was compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CTRD_CCACHE})
+endif()
+find_program(CTRD_MOLD mold)
+if(CTRD_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-fdiagnostics-color=always)
+set(CTRD_WARNINGS -Wall -Wextra -Werror -Wshadow=local -Wnon-virtual-dtor -Woverloaded-virtual
+    -Wimplicit-fallthrough -Wno-missing-field-initializers)
+add_compile_definitions(FMT_HEADER_ONLY SPDLOG_FMT_EXTERNAL_HO)
+add_compile_options(-ffunction-sections -fdata-sections -fno-semantic-interposition)
+add_link_options(-Wl,--gc-sections)
+if(CTRD_SANITIZE)
+  add_compile_options(-fsanitize=${CTRD_SANITIZE} -fno-omit-frame-pointer -O1)
+  add_link_options(-fsanitize=${CTRD_SANITIZE})
+else()
+  add_compile_options(-fstack-protector-strong)
+  add_compile_definitions($<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+endif()
