@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# The short way to everything; CMake does the work (see CMakePresets.json).
+#
+#   make build   build/release/bin/{containerd,ctr,containerd-shim-runc-v2}
+#   make run     the main job, shown: a daemon, an image, a container (needs root)
+#   make test    every test; those of the live daemon need root
+#   make bench   side by side with Debian's containerd (needs root)
+#   make package a .deb in build/release
+#   make clean   removes build/
+#
+# PRESET=asan (or dev, tsan) builds and tests that preset; NO_INSTALL=1 leaves packages alone.
+
+PRESET ?= release
+BUILD := build/$(PRESET)
+JOBS ?= $(shell nproc)
+INSTALL := packaging/install-dependencies.sh
+ifdef NO_INSTALL
+INSTALL := true
+endif
+export CTEST_PARALLEL_LEVEL ?= $(JOBS)
+
+.PHONY: build all run test bench package clean
+.NOTPARALLEL:
+
+build: $(BUILD)/build.ninja
+	cmake --build --preset $(PRESET) --parallel $(JOBS) --target containerd ctr containerd-shim-runc-v2
+
+all: $(BUILD)/build.ninja
+	cmake --build --preset $(PRESET) --parallel $(JOBS)
+
+$(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json
+	$(INSTALL) build
+	cmake --preset $(PRESET)
+
+run: build
+	$(INSTALL) run
+	packaging/demo/run.sh $(BUILD)/bin
+
+test: all
+	$(INSTALL) run test
+	cd $(BUILD) && ctest --output-on-failure --no-label-summary
+
+bench: build
+	$(INSTALL) run test
+	python3 tests/bench/bench.py --bin-dir $(BUILD)/bin
+
+package: build
+	cd $(BUILD) && cpack -G DEB
+
+clean:
+	rm -rf build
