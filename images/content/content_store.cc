@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_join.h"
 #include "base/status.h"
 
 namespace ctrd::content {
@@ -14,7 +13,7 @@ base::FieldLookup FieldsOf(const Info& info) {
     if (path.empty()) return std::nullopt;
     if (path[0] == "digest") return info.digest.text();
     if (path[0] != "labels" || path.size() < 2) return std::nullopt;
-    const auto label = info.labels.find(absl::StrJoin(path.begin() + 1, path.end(), "."));
+    const auto label = info.labels.find(base::JoinFieldPath(path, 1));
     if (label == info.labels.end()) return std::nullopt;
     return label->second;
   };
