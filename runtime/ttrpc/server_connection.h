@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// One connection of a Server: reads requests, hands them out, writes answers. Private to
+// runtime/ttrpc.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/event_loop.h"
+#include "base/unique_fd.h"
+#include "runtime/ttrpc/frame.h"
+#include "runtime/ttrpc/server.h"
+
+namespace ctrd::runtime::ttrpc {
+
+class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
+ public:
+  ServerConnection(Server* server, base::EventLoop* loop, base::UniqueFd fd)
+      : server_(server), loop_(loop), fd_(std::move(fd)) {}
+  ~ServerConnection() { loop_->Remove(fd_.get()); }
+
+  absl::Status Start();
+  void Close();  // Calls that are running get no answer.
+  // Answers the call on `stream`, if it is still waiting.
+  void Answer(uint32_t stream, Response response);
+  bool idle() const { return calls_.empty() && unsent_.empty(); }
+
+ private:
+  using Timer = std::optional<base::EventLoop::TimerId>;
+
+  void OnReady(uint32_t events);
+  bool Take(Frame frame);
+  void Dispatch(uint32_t stream, const Request& request);
+  void Refuse(uint32_t stream, absl::Status status);  // An answer to what never became a call.
+  void Send(uint32_t stream, const Response& response);
+  void Flush();
+
+  Server* const server_;
+  base::EventLoop* const loop_;
+  base::UniqueFd fd_;
+  FrameReader reader_;
+  std::string unsent_;
+  uint32_t watched_ = EPOLLIN;  // Events that the loop looks for.
+  uint32_t last_stream_ = 0;
+  std::map<uint32_t, Timer> calls_;  // Running calls, by stream.
+};
+
+Responder MakeResponder(base::EventLoop* loop, const std::shared_ptr<ServerConnection>& connection,
+                        uint32_t stream);
+
+}  // namespace ctrd::runtime::ttrpc
