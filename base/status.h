@@ -71,17 +71,20 @@ absl::Status WithCode(const absl::Status& status, absl::StatusCode code);
 #define CTRD_CONCAT_INNER(a, b) a##b
 #define CTRD_CONCAT(a, b) CTRD_CONCAT_INNER(a, b)
 
-// Returns the status from the enclosing function unless it is OK.
-#define RETURN_IF_ERROR(expression)                                  \
-  do {                                                               \
-    if (absl::Status ctrd_status = (expression); !ctrd_status.ok()) { \
-      return ctrd_status;                                            \
-    }                                                                \
+// Returns the status from the enclosing function unless it is OK. The counter gives each use its own
+// name, so that one may stand in a lambda inside another.
+#define RETURN_IF_ERROR(expression) \
+  RETURN_IF_ERROR_INNER(CTRD_CONCAT(ctrd_status_, __COUNTER__), expression)
+#define RETURN_IF_ERROR_INNER(result, expression)                   \
+  do {                                                              \
+    if (absl::Status result = (expression); !result.ok()) {         \
+      return result;                                                \
+    }                                                               \
   } while (false)
 
 // Declares or assigns `target` from a StatusOr, or returns its status.
 #define ASSIGN_OR_RETURN(target, expression) \
-  ASSIGN_OR_RETURN_INNER(CTRD_CONCAT(ctrd_result_, __LINE__), target, expression)
+  ASSIGN_OR_RETURN_INNER(CTRD_CONCAT(ctrd_result_, __COUNTER__), target, expression)
 #define ASSIGN_OR_RETURN_INNER(result, target, expression) \
   auto result = (expression);                              \
   if (!result.ok()) return std::move(result).status();     \
