@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The plugins this daemon is built of: the one place that names concrete drivers. One file each for
+// what belongs together; AllPlugins adds them in the order in which clients see them.
+#pragma once
+
+#include "daemon/plugin/registry.h"
+
+namespace ctrd::builtins {
+
+// What every plugin of the host's kind reports: "linux/amd64".
+std::string HostPlatform();
+
+void AddContent(plugin::Registry& registry);       // content.cc
+void AddSnapshotters(plugin::Registry& registry);  // snapshotters.cc
+void AddMetadata(plugin::Registry& registry);      // metadata.cc: events, metadata, leases, gc
+void AddDiff(plugin::Registry& registry);          // diff.cc
+void AddRuntime(plugin::Registry& registry);       // runtime.cc: shims and tasks
+void AddTransfer(plugin::Registry& registry);      // transfer.cc: streaming and transfer
+void AddServices(plugin::Registry& registry);      // services.cc: what the gRPC socket serves
+void AddServers(plugin::Registry& registry);       // servers.cc: the sockets
+
+void AddAll(plugin::Registry& registry);
+
+}  // namespace ctrd::builtins
