@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/stat.h>
+#include <fcntl.h>
 #include <systemd/sd-daemon.h>
 
 #include <cstdio>
@@ -42,8 +42,11 @@ absl::Status PrepareDirectories(const config::Config& config) {
 // Asked for by the configuration, but not worth a refusal to start.
 void AdjustOomScore(int64_t score) {
   if (score == 0) return;
-  const absl::Status status =
-      base::WriteFileAtomically("/proc/self/oom_score_adj", std::to_string(score), 0644);
+  constexpr char kFile[] = "/proc/self/oom_score_adj";
+  const absl::Status status = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const base::UniqueFd file, base::Open(kFile, O_WRONLY));
+    return base::WriteAll(file.get(), std::to_string(score), kFile);
+  }();
   if (!status.ok()) base::LogWarn("cannot set the OOM score, ignoring", {{"error", status}});
 }
 
