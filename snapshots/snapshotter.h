@@ -61,6 +61,13 @@ struct LabelsUpdate {
   std::vector<std::string> keys;  // With !replace_all; an empty value removes the label.
 };
 
+// Writes into `labels` what `update` takes from `wanted`. Labels without a value are not kept.
+void ApplyLabels(const Labels& wanted, const LabelsUpdate& update, Labels& labels);
+
+// The errors that callers of every driver know by their text.
+absl::Status SnapshotNotFound(std::string_view key);       // snapshot <key> does not exist: not found
+absl::Status SnapshotAlreadyExists(std::string_view key);  // snapshot "<key>": already exists
+
 class Snapshotter {
  public:
   virtual ~Snapshotter() = default;
