@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenarios: prepare(registry, archives) makes what they need, scenario(session) is the script."""
