@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/supervisor/supervisor.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/time.h"
+#include "runtime/supervisor/shim_messages.h"
+
+namespace ctrd::runtime {
+namespace {
+
+// Gathers the answers of calls that run at the same time.
+struct Gathering {
+  explicit Gathering(size_t count) : missing(count), answers(count, ttrpc::ClosedError()) {}
+  std::mutex mutex;
+  std::condition_variable complete;
+  size_t missing;
+  std::vector<absl::StatusOr<std::string>> answers;
+};
+
+// For waiters in the process that is gone when nobody holds them.
+class Wait final : public TaskRuntime::PendingWait {
+ public:
+  explicit Wait(std::shared_ptr<Waiter> waiter) : waiter_(std::move(waiter)) {}
+  ~Wait() override { waiter_->Drop(); }
+
+ private:
+  const std::shared_ptr<Waiter> waiter_;
+};
+
+std::string TaskRequest(std::string_view id) { return ProcessRequest(id, ""); }
+
+void SetAny(const base::Any& from, google::protobuf::Any* to) {
+  to->set_type_url(from.type_url);
+  to->set_value(from.value);
+}
+
+// What a caller of State may tell apart; everything else is a state we do not know.
+bool TellsWhy(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsUnavailable(status) ||
+         absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+}
+
+}  // namespace
+
+Supervisor::Supervisor(SupervisorOptions options)
+    : options_(std::move(options)),
+      timeouts_(options_.timeouts),
+      bundles_(options_.state_dir, options_.root_dir),
+      resolver_(options_.shims.daemon_binary.substr(
+          0, std::min(options_.shims.daemon_binary.size(),
+                      options_.shims.daemon_binary.rfind('/')))),
+      commands_(options_.shims) {}
+
+absl::StatusOr<std::unique_ptr<Supervisor>> Supervisor::Open(SupervisorOptions options) {
+  std::unique_ptr<Supervisor> supervisor(new Supervisor(std::move(options)));
+  ASSIGN_OR_RETURN(supervisor->loop_, base::EventLoopThread::Create());
+  RETURN_IF_ERROR(base::MakeDirectories(supervisor->options_.state_dir, 0711));
+  RETURN_IF_ERROR(base::MakeDirectories(supervisor->options_.root_dir, 0711));
+  supervisor->bundles_.RemoveLeftovers();
+  ASSIGN_OR_RETURN(const std::vector<Bundle> bundles, supervisor->bundles_.List());
+  for (const Bundle& bundle : bundles) {
+    auto task = std::make_shared<Task>();
+    task->bundle = bundle;
+    supervisor->table_.AddAdopting(task);
+    supervisor->found_.push_back(std::move(task));
+  }
+  return supervisor;
+}
+
+Supervisor::~Supervisor() {
+  stopping_ = true;
+  found_.clear();
+  // Clients end before the loop they live on; work that is queued holds tasks, and so clients.
+  table_.TakeAll().clear();
+  waits_.Stop();
+  queue_.Stop();
+  loop_.reset();
+}
+
+absl::StatusOr<TaskPtr> Supervisor::Find(const base::Context& context, std::string_view id) {
+  return table_.Find(context.namespace_name(), id,
+                     context.WithTimeout(timeouts_.shim_load).deadline());
+}
+
+base::Context Supervisor::Budget(const base::Context& context, const Task& task) const {
+  return task.mute ? context.WithTimeout(timeouts_.shim_load) : context;
+}
+
+absl::StatusOr<std::string> Supervisor::Ask(const base::Context& context, std::string_view id,
+                                            std::string_view method, std::string request) {
+  ASSIGN_OR_RETURN(const TaskPtr task, Find(context, id));
+  auto answer = task->shim->CallAndWait(Budget(context, *task), method, std::move(request));
+  if (answer.ok()) task->mute = false;
+  return answer;
+}
+
+std::vector<absl::StatusOr<std::string>> Supervisor::AskAll(
+    const std::vector<TaskPtr>& tasks, std::string_view method,
+    const std::function<std::string(const Task&)>& request, absl::Duration budget) {
+  const auto gathering = std::make_shared<Gathering>(tasks.size());
+  const absl::Time deadline = absl::Now() + budget;
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    tasks[i]->shim->Call(method, request(*tasks[i]), deadline,
+                         [gathering, i](absl::StatusOr<std::string> answer) {
+                           const std::scoped_lock lock(gathering->mutex);
+                           gathering->answers[i] = std::move(answer);
+                           if (--gathering->missing == 0) gathering->complete.notify_one();
+                         });
+  }
+  // Every call ends by its deadline.
+  std::unique_lock lock(gathering->mutex);
+  gathering->complete.wait(lock, [&] { return gathering->missing == 0; });
+  return std::move(gathering->answers);
+}
+
+absl::StatusOr<uint32_t> Supervisor::Start(const base::Context& context, std::string_view id,
+                                           std::string_view exec_id) {
+  ASSIGN_OR_RETURN(const std::string answer,
+                   Ask(context, id, "Start", ProcessRequest(id, exec_id)));
+  ASSIGN_OR_RETURN(const auto started, Parse<task_v3::StartResponse>(answer));
+  return started.pid();
+}
+
+absl::StatusOr<Exit> Supervisor::DeleteProcess(const base::Context& context, std::string_view id,
+                                               std::string_view exec_id) {
+  // The shim would take it for the first process, and delete the task behind our back.
+  if (exec_id.empty()) return base::InvalidArgument("exec id cannot be empty");
+  ASSIGN_OR_RETURN(const std::string answer,
+                   Ask(context, id, "Delete", ProcessRequest(id, exec_id)));
+  return ParseDelete(answer);
+}
+
+absl::StatusOr<ProcessState> Supervisor::State(const base::Context& context, std::string_view id,
+                                               std::string_view exec_id) {
+  auto answer =
+      Ask(context.WithTimeout(timeouts_.task_state), id, "State", ProcessRequest(id, exec_id));
+  if (answer.ok()) {
+    ASSIGN_OR_RETURN(const auto state, Parse<task_v3::StateResponse>(*answer));
+    return ProcessOf(state);
+  }
+  if (ttrpc::IsClosedError(answer.status())) return TaskNotFound(id);
+  if (TellsWhy(answer.status())) return answer.status();
+  return ProcessState{.id = std::string(exec_id.empty() ? id : exec_id),
+                      .exit = {.at = base::ZeroTime()}};
+}
+
+absl::StatusOr<std::vector<ProcessState>> Supervisor::List(const base::Context& context) {
+  const std::vector<TaskPtr> tasks =
+      table_.List(context.namespace_name(), absl::Now() + timeouts_.task_state);
+  const auto answers = AskAll(
+      tasks, "State", [](const Task& task) { return TaskRequest(task.bundle.id); },
+      timeouts_.task_state);
+  std::vector<ProcessState> states;
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (answers[i].ok()) {
+      const auto state = Parse<task_v3::StateResponse>(*answers[i]);
+      if (state.ok()) states.push_back(ProcessOf(*state));
+    } else if (!TellsWhy(answers[i].status()) && !ttrpc::IsClosedError(answers[i].status())) {
+      states.push_back({.id = tasks[i]->bundle.id, .exit = {.at = base::ZeroTime()}});
+    } else if (absl::IsDeadlineExceeded(answers[i].status())) {
+      base::LogWarn("shim does not answer, leaving its task out of the list",
+                    {{"id", tasks[i]->bundle.id}, {"namespace", context.namespace_name()}});
+    }
+  }
+  return states;
+}
+
+absl::Status Supervisor::Kill(const base::Context& context, std::string_view id,
+                              std::string_view exec_id, uint32_t signal, bool all) {
+  task_v3::KillRequest request;
+  request.set_id(std::string(id));
+  request.set_exec_id(std::string(exec_id));
+  request.set_signal(signal);
+  request.set_all(all);
+  return Ask(context, id, "Kill", request.SerializeAsString()).status();
+}
+
+absl::Status Supervisor::Exec(const base::Context& context, std::string_view id,
+                              const ExecProcess& process) {
+  task_v3::ExecProcessRequest request;
+  request.set_id(std::string(id));
+  request.set_exec_id(process.exec_id);
+  request.set_terminal(process.stdio.terminal);
+  request.set_stdin(process.stdio.stdin_path);
+  request.set_stdout(process.stdio.stdout_path);
+  request.set_stderr(process.stdio.stderr_path);
+  if (!process.spec.empty()) SetAny(process.spec, request.mutable_spec());
+  return Ask(context, id, "Exec", request.SerializeAsString()).status();
+}
+
+absl::Status Supervisor::ResizePty(const base::Context& context, std::string_view id,
+                                   std::string_view exec_id, uint32_t width, uint32_t height) {
+  task_v3::ResizePtyRequest request;
+  request.set_id(std::string(id));
+  request.set_exec_id(std::string(exec_id));
+  request.set_width(width);
+  request.set_height(height);
+  return Ask(context, id, "ResizePty", request.SerializeAsString()).status();
+}
+
+absl::Status Supervisor::CloseIo(const base::Context& context, std::string_view id,
+                                 std::string_view exec_id, bool close_stdin) {
+  task_v3::CloseIORequest request;
+  request.set_id(std::string(id));
+  request.set_exec_id(std::string(exec_id));
+  request.set_stdin(close_stdin);
+  return Ask(context, id, "CloseIO", request.SerializeAsString()).status();
+}
+
+absl::Status Supervisor::Pause(const base::Context& context, std::string_view id) {
+  return Ask(context, id, "Pause", TaskRequest(id)).status();
+}
+
+absl::Status Supervisor::Resume(const base::Context& context, std::string_view id) {
+  return Ask(context, id, "Resume", TaskRequest(id)).status();
+}
+
+absl::StatusOr<std::vector<ProcessInfo>> Supervisor::Pids(const base::Context& context,
+                                                          std::string_view id) {
+  ASSIGN_OR_RETURN(const std::string answer, Ask(context, id, "Pids", TaskRequest(id)));
+  ASSIGN_OR_RETURN(const auto pids, Parse<task_v3::PidsResponse>(answer));
+  std::vector<ProcessInfo> processes;
+  for (const auto& process : pids.processes()) {
+    processes.push_back(
+        {.pid = process.pid(),
+         .info = {.type_url = process.info().type_url(), .value = process.info().value()}});
+  }
+  return processes;
+}
+
+absl::Status Supervisor::Update(const base::Context& context, std::string_view id,
+                                const base::Any& resources,
+                                const std::map<std::string, std::string>& annotations) {
+  task_v3::UpdateTaskRequest request;
+  request.set_id(std::string(id));
+  SetAny(resources, request.mutable_resources());
+  for (const auto& [key, value] : annotations) (*request.mutable_annotations())[key] = value;
+  return Ask(context, id, "Update", request.SerializeAsString()).status();
+}
+
+absl::Status Supervisor::Checkpoint(const base::Context& context, std::string_view id,
+                                    const std::string& path, const base::Any& options) {
+  task_v3::CheckpointTaskRequest request;
+  request.set_id(std::string(id));
+  request.set_path(path);
+  if (!options.empty()) SetAny(options, request.mutable_options());
+  return Ask(context, id, "Checkpoint", request.SerializeAsString()).status();
+}
+
+absl::StatusOr<std::vector<TaskStatistics>> Supervisor::Statistics(
+    const base::Context& context, const std::function<bool(std::string_view id)>& wanted) {
+  std::vector<TaskPtr> tasks =
+      table_.List(context.namespace_name(), absl::Now() + timeouts_.statistics);
+  std::erase_if(tasks, [&](const TaskPtr& task) { return !wanted(task->bundle.id); });
+  const auto answers = AskAll(
+      tasks, "Stats", [](const Task& task) { return TaskRequest(task.bundle.id); },
+      timeouts_.statistics);
+  std::vector<TaskStatistics> statistics;
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    const auto stats = answers[i].ok() ? Parse<task_v3::StatsResponse>(*answers[i])
+                                       : absl::StatusOr<task_v3::StatsResponse>(answers[i].status());
+    if (stats.ok()) {
+      statistics.push_back({.id = tasks[i]->bundle.id,
+                            .timestamp = absl::Now(),
+                            .data = {.type_url = stats->stats().type_url(),
+                                     .value = stats->stats().value()}});
+    } else if (!absl::IsNotFound(stats.status())) {
+      base::LogWarn("statistics of a task are missing",
+                    {{"id", tasks[i]->bundle.id}, {"error", stats.status()}});
+    }
+  }
+  return statistics;
+}
+
+std::unique_ptr<TaskRuntime::PendingWait> Supervisor::Wait(const base::Context& context,
+                                                           std::string_view id,
+                                                           std::string_view exec_id,
+                                                           WaitDone done) {
+  auto waiter = std::make_shared<Waiter>(std::move(done));
+  if (!table_.IsAdopting(context.namespace_name(), id)) {
+    StartWait(context, std::string(id), std::string(exec_id), waiter);
+    return std::make_unique<class Wait>(std::move(waiter));
+  }
+  // Not here: finding it takes time. Nor among the work that adoption needs.
+  waits_.Post([this, context, waiter = std::weak_ptr(waiter), task_id = std::string(id),
+               process_id = std::string(exec_id)] {
+    if (const auto alive = waiter.lock()) StartWait(context, task_id, process_id, alive);
+  });
+  return std::make_unique<class Wait>(std::move(waiter));
+}
+
+void Supervisor::StartWait(const base::Context& context, const std::string& id,
+                           const std::string& exec_id, const std::shared_ptr<Waiter>& waiter) {
+  const auto task = Find(context, id);
+  if (!task.ok()) return waiter->Finish(task.status());
+  if (!(*task)->waits.Add(exec_id, waiter)) return;
+  (*task)->shim->Call("Wait", ProcessRequest(id, exec_id), absl::InfiniteFuture(),
+                      [weak = std::weak_ptr(*task), exec_id](absl::StatusOr<std::string> answer) {
+                        const auto waited = weak.lock();
+                        if (waited == nullptr) return;
+                        waited->waits.Finish(exec_id, answer.ok()
+                                                          ? ParseWait(*answer)
+                                                          : absl::StatusOr<Exit>(answer.status()));
+                      });
+}
+
+absl::StatusOr<base::Any> Supervisor::RuntimeInfo(const base::Context& context,
+                                                  const std::string& runtime,
+                                                  const base::Any& options) {
+  ASSIGN_OR_RETURN(const std::string binary, resolver_.Resolve(runtime));
+  ASSIGN_OR_RETURN(
+      std::string info,
+      commands_.Info(binary, options, context.WithTimeout(timeouts_.shim_load).deadline()));
+  return base::Any{.type_url = "containerd.types.RuntimeInfo", .value = std::move(info)};
+}
+
+}  // namespace ctrd::runtime

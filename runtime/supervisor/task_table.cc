@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/supervisor/task_table.h"
+
+#include "absl/time/clock.h"
+#include "base/status.h"
+
+namespace ctrd::runtime {
+
+absl::Status TaskNotFound(std::string_view id) {
+  return absl::NotFoundError(base::ToAbsl(fmt::format("task {} not found", id)));
+}
+
+template <typename Predicate>
+bool TaskTable::WaitUntil(std::unique_lock<std::mutex>& lock, absl::Time deadline,
+                          Predicate predicate) {
+  if (deadline == absl::InfiniteFuture()) {
+    changed_.wait(lock, predicate);
+    return true;
+  }
+  return changed_.wait_until(lock, absl::ToChronoTime(deadline), predicate);
+}
+
+bool TaskTable::HasStage(const Key& key, Stage stage) {
+  const auto it = entries_.find(key);
+  return it != entries_.end() && it->second.stage == stage;
+}
+
+void TaskTable::Enter(const TaskPtr& task, Stage stage) {
+  const std::scoped_lock lock(mutex_);
+  entries_[KeyOf(*task)] = {task, stage};
+  changed_.notify_all();
+}
+
+absl::Status TaskTable::Reserve(const TaskPtr& task, absl::Time deadline) {
+  const Key key = KeyOf(*task);
+  std::unique_lock lock(mutex_);
+  (void)WaitUntil(lock, deadline, [&] {
+    return !HasStage(key, Stage::kEnding) && !HasStage(key, Stage::kAdopting);
+  });
+  const bool entered = entries_.try_emplace(key, Entry{task, Stage::kCreating}).second;
+  return entered ? absl::OkStatus() : base::AlreadyExists("task {}", task->bundle.id);
+}
+
+void TaskTable::AddAdopting(const TaskPtr& task) { Enter(task, Stage::kAdopting); }
+void TaskTable::Publish(const TaskPtr& task) { Enter(task, Stage::kLive); }
+
+absl::StatusOr<TaskPtr> TaskTable::Find(const std::string& namespace_name, std::string_view id,
+                                        absl::Time deadline) {
+  const Key key{namespace_name, std::string(id)};
+  std::unique_lock lock(mutex_);
+  (void)WaitUntil(lock, deadline, [&] { return !HasStage(key, Stage::kAdopting); });
+  const auto it = entries_.find(key);
+  // One that is ending may still be asked: its Delete can fail because it runs.
+  if (it == entries_.end() || it->second.stage == Stage::kCreating ||
+      it->second.stage == Stage::kAdopting) {
+    return TaskNotFound(id);
+  }
+  return it->second.task;
+}
+
+bool TaskTable::IsAdopting(const std::string& namespace_name, std::string_view id) {
+  const std::scoped_lock lock(mutex_);
+  return HasStage({namespace_name, std::string(id)}, Stage::kAdopting);
+}
+
+absl::StatusOr<TaskPtr> TaskTable::BeginEnd(const std::string& namespace_name, std::string_view id,
+                                            absl::Time deadline) {
+  const Key key{namespace_name, std::string(id)};
+  std::unique_lock lock(mutex_);
+  const bool free = WaitUntil(lock, deadline, [&] {
+    return !HasStage(key, Stage::kAdopting) && !HasStage(key, Stage::kEnding);
+  });
+  if (!free) return base::MakeError(absl::StatusCode::kDeadlineExceeded, "");
+  const auto it = entries_.find(key);
+  if (it == entries_.end() || it->second.stage != Stage::kLive) return TaskNotFound(id);
+  it->second.stage = Stage::kEnding;
+  return it->second.task;
+}
+
+bool TaskTable::TryBeginEnd(const TaskPtr& task) {
+  const std::scoped_lock lock(mutex_);
+  const auto it = entries_.find(KeyOf(*task));
+  if (it == entries_.end() || it->second.task != task || it->second.stage != Stage::kLive) {
+    return false;
+  }
+  it->second.stage = Stage::kEnding;
+  return true;
+}
+
+void TaskTable::Erase(const TaskPtr& task) {
+  const std::scoped_lock lock(mutex_);
+  const auto it = entries_.find(KeyOf(*task));
+  if (it != entries_.end() && it->second.task == task) entries_.erase(it);
+  changed_.notify_all();
+}
+
+std::vector<TaskPtr> TaskTable::List(const std::string& namespace_name, absl::Time deadline) {
+  std::unique_lock lock(mutex_);
+  const auto each = [&](auto&& visit) {
+    for (auto it = entries_.lower_bound({namespace_name, ""});
+         it != entries_.end() && it->first.first == namespace_name; ++it) {
+      visit(it->second);
+    }
+  };
+  (void)WaitUntil(lock, deadline, [&] {
+    bool adopting = false;
+    each([&](const Entry& entry) { adopting |= entry.stage == Stage::kAdopting; });
+    return !adopting;
+  });
+  std::vector<TaskPtr> tasks;
+  each([&](const Entry& entry) {
+    if (entry.stage == Stage::kLive || entry.stage == Stage::kEnding) tasks.push_back(entry.task);
+  });
+  return tasks;
+}
+
+bool TaskTable::SharesShim(const Task& task) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [key, entry] : entries_) {
+    const bool settled = entry.stage == Stage::kLive || entry.stage == Stage::kEnding;
+    if (entry.task.get() != &task && settled &&
+        entry.task->endpoint.address == task.endpoint.address) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool TaskTable::WaitAdopted(absl::Time deadline) {
+  std::unique_lock lock(mutex_);
+  return WaitUntil(lock, deadline, [&] {
+    for (const auto& [key, entry] : entries_) {
+      if (entry.stage == Stage::kAdopting) return false;
+    }
+    return true;
+  });
+}
+
+std::vector<TaskPtr> TaskTable::TakeAll() {
+  const std::scoped_lock lock(mutex_);
+  std::vector<TaskPtr> tasks;
+  for (auto& [key, entry] : entries_) tasks.push_back(std::move(entry.task));
+  entries_.clear();
+  changed_.notify_all();
+  return tasks;
+}
+
+}  // namespace ctrd::runtime
