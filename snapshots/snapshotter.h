@@ -65,8 +65,8 @@ struct LabelsUpdate {
 void ApplyLabels(const Labels& wanted, const LabelsUpdate& update, Labels& labels);
 
 // The errors that callers of every driver know by their text.
-absl::Status SnapshotNotFound(std::string_view key);       // snapshot <key> does not exist: not found
-absl::Status SnapshotAlreadyExists(std::string_view key);  // snapshot "<key>": already exists
+absl::Status SnapshotNotFound(std::string_view key);  // "snapshot <key> does not exist: not found"
+absl::Status SnapshotAlreadyExists(std::string_view key);  // `snapshot "<key>": already exists`
 
 class Snapshotter {
  public:
