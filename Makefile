@@ -46,6 +46,7 @@ bench: build
 	python3 tests/bench/bench.py --bin-dir $(BUILD)/bin
 
 package: build
+	$(INSTALL) package
 	cd $(BUILD) && cpack -G DEB
 
 clean:
