@@ -135,6 +135,18 @@ std::string Spec::ExecProcessJson(const ExecProcess& exec) const {
   return Dump(InOciOrder(process, "process"), -1);
 }
 
+bool Spec::HasTerminal() const {
+  const Json& process = document_->process();
+  const auto terminal = process.is_object() ? process.find("terminal") : process.end();
+  return terminal != process.end() && terminal->is_boolean() && terminal->get<bool>();
+}
+
+std::string Spec::RootPath() const {
+  const Json& root = document_->root["root"];
+  const auto path = root.is_object() ? root.find("path") : root.end();
+  return path != root.end() && path->is_string() ? path->get<std::string>() : "";
+}
+
 void Spec::AllowDefaultDevices() {
   Json& devices = List(document_->resources(), "devices");
   for (int64_t minor : {3, 8, 7}) devices.push_back(DeviceRule("c", 1, minor));  // null random full

@@ -82,6 +82,9 @@ class Spec {
   // The container's process with the changes of an exec, as JSON.
   std::string ExecProcessJson(const ExecProcess& exec) const;
 
+  bool HasTerminal() const;
+  std::string RootPath() const;
+
   void AllowDefaultDevices();
   void MergeEnvironment(const std::vector<std::string>& overrides);
   // Mounts of the same destination are replaced.

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `run` and `containers create` have in common: their flags, and the container they describe.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ctr/cli/command.h"
+#include "ctr/client.h"
+#include "images/spec/documents.h"
+#include "runtime/spec/spec.h"
+#include "runtime/spec/users.h"
+#include "types/runc/options/oci.pb.h"
+
+namespace ctrd::ctr {
+
+inline constexpr char kDefaultRuntime[] = "io.containerd.runc.v2";
+
+std::vector<Flag> ContainerFlags();
+// Only of `run`: cgroup, cpus, user namespaces, ….
+std::vector<Flag> RunResourceFlags();
+
+// Everything the flags say that can be found wrong without asking the daemon.
+absl::Status CheckContainerFlags(const Invocation& invocation);
+
+// What the specification is made from, besides the flags.
+struct SpecSource {
+  const Client* client;
+  std::string container_id;
+  std::string rootfs;                        // With --rootfs: its absolute path.
+  const images::ImageConfig* image = nullptr;  // Else.
+  std::vector<std::string> arguments;        // Of the command line, after the id.
+  runtime::AccountFileReader read_account_file;
+};
+
+// Applies image and flags in the order of docs/formats/runtime-spec.md. With --config: the file.
+absl::StatusOr<runtime::Spec> MakeSpec(const Invocation& invocation, const SpecSource& source);
+
+// Options for the runc shim.
+absl::StatusOr<containerd::runc::v1::Options> RuncOptions(const Invocation& invocation);
+
+absl::StatusOr<std::vector<runtime::IdMapping>> ParseIdMappings(
+    const std::vector<std::string>& texts);
+
+// "type=bind,src=/a,dst=/b,options=rbind:ro".
+absl::StatusOr<runtime::SpecMount> ParseMount(std::string_view text);
+
+}  // namespace ctrd::ctr
