@@ -21,6 +21,7 @@ import tarfile
 
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 LAYER_PLAIN = "application/vnd.oci.image.layer.v1.tar"
+INDEX = "application/vnd.oci.image.index.v1+json"
 CREATED = "2024-01-01T00:00:00Z"
 MTIME = 1704067200  # The same moment.
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -77,7 +78,8 @@ def digest_of(blob):
 
 
 class Image:
-    def __init__(self, config=None, labels=None):
+    def __init__(self, config=None, labels=None, architecture=ARCHITECTURE):
+        self.architecture = architecture
         self.config = dict(config or {})
         self.config.setdefault("Env", ["PATH=/usr/bin:/bin"])
         if labels:
@@ -103,9 +105,12 @@ class Image:
         self.blobs[digest] = data
         return {"mediaType": media_type, "digest": digest, "size": len(data)}
 
+    def platform(self):
+        return {"architecture": self.architecture, "os": "linux"}
+
     def manifest(self):
         """The descriptor of the manifest; fills blobs."""
-        config = {"created": CREATED, "architecture": ARCHITECTURE, "os": "linux", "config": self.config,
+        config = {"created": CREATED, "architecture": self.architecture, "os": "linux", "config": self.config,
                   "rootfs": {"type": "layers", "diff_ids": [diff_id for _, _, diff_id in self.layers]},
                   "history": [{"created": CREATED, "created_by": "layer %d" % i}
                               for i in range(len(self.layers))]}
@@ -119,17 +124,12 @@ class Image:
         descriptor["annotations"] = {"org.opencontainers.image.ref.name": tag}
         if name:
             descriptor["annotations"]["io.containerd.image.name"] = name
-        descriptor["platform"] = {"architecture": ARCHITECTURE, "os": "linux"}
-        return encode({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-                       "manifests": [descriptor]})
+        descriptor["platform"] = self.platform()
+        return encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]})
 
     def write_layout(self, folder, tag):
         index = self._index("", tag)
-        os.makedirs(os.path.join(folder, "blobs", "sha256"), exist_ok=True)
-        for digest, data in self.blobs.items():
-            write(os.path.join(folder, "blobs", "sha256", digest.split(":")[1]), data)
-        write(os.path.join(folder, "index.json"), index)
-        write(os.path.join(folder, "oci-layout"), b'{"imageLayoutVersion":"1.0.0"}')
+        write_layout(folder, index, self.blobs)
 
     def write_archive(self, path, name):
         index = self._index(name, name.rsplit(":", 1)[-1])
@@ -137,6 +137,27 @@ class Image:
         entries += [File("blobs/sha256/" + digest.split(":")[1], data, mode=0o444)
                     for digest, data in sorted(self.blobs.items())]
         write(path, tar_of(entries))
+
+
+def write_index_layout(folder, images, tag):
+    """An index of images for several platforms, under one tag."""
+    manifests, blobs = [], {}
+    for image in images:
+        manifests.append(dict(image.manifest(), platform=image.platform()))
+        blobs.update(image.blobs)
+    inner = encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
+    blobs[digest_of(inner)] = inner
+    outer = {"mediaType": INDEX, "digest": digest_of(inner), "size": len(inner),
+             "annotations": {"org.opencontainers.image.ref.name": tag}}
+    write_layout(folder, encode({"schemaVersion": 2, "manifests": [outer]}), blobs)
+
+
+def write_layout(folder, index, blobs):
+    os.makedirs(os.path.join(folder, "blobs", "sha256"), exist_ok=True)
+    for digest, data in blobs.items():
+        write(os.path.join(folder, "blobs", "sha256", digest.split(":")[1]), data)
+    write(os.path.join(folder, "index.json"), index)
+    write(os.path.join(folder, "oci-layout"), b'{"imageLayoutVersion":"1.0.0"}')
 
 
 def encode(document):

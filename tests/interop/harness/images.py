@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The images of the tests. Each function gives the same digests each time."""
 
+import gzip
 import os
 import random
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "packaging", "images"))
-from oci_image import LAYER_GZIP, File, Image, busybox_entries, digest_of, tar_of  # noqa: E402, F401
+from oci_image import (LAYER_GZIP, File, Image, busybox_entries, digest_of, tar_of,  # noqa: E402, F401
+                       write_index_layout)  # noqa: E402, F401
 
 SCRIPT = "#!/bin/sh\necho hello from the image\n"
 
@@ -51,12 +53,10 @@ def wrong_diff_id():
     """The layer is not what the configuration says it is."""
     image = one_layer()
     tar = tar_of([File("other", "other\n")])
-    import gzip
     return image.add_raw_layer(LAYER_GZIP, gzip.compress(tar, 6, mtime=0), digest_of(b"something else"))
 
 
 def garbage_layer():
     """Digests that hold, around bytes that are no tar."""
-    import gzip
     junk = b"this is no tar archive, whatever the media type says\n" * 100
     return one_layer().add_raw_layer(LAYER_GZIP, gzip.compress(junk, 6, mtime=0), digest_of(junk))

@@ -11,7 +11,7 @@ RULES = [(re.compile(pattern, re.M), replacement) for pattern, replacement in [
     (r"/run/containerd/fifo/\d+/", "FIFOS/"),
     (r"(import|export)-\d{4}-\d\d-\d\d", r"\1-DATE"),
 ]]
-FRAME = re.compile(r"\x1b\[|active check failed|elapsed: |^\S+:\s+(resolving|resolved|waiting|committing|done|downloading|uploading|exists)\b")
+FRAME = re.compile(r"\x1b\[|(active check failed|failed to get content info)" error="context canceled|elapsed: |^\S+:\s+(resolving|resolved|waiting|committing|done|downloading|uploading|exists)\b")
 LABELS = re.compile(r"(?:^|(?<=[\t ]))[\w.:/-]+=[^\s,]*(?:,[\w.:/-]+=[^\s,]*)+", re.M)
 
 
