@@ -11,7 +11,9 @@ RULES = [(re.compile(pattern, re.M), replacement) for pattern, replacement in [
     (r"/run/containerd/fifo/\d+/", "FIFOS/"),
     (r"(import|export)-\d{4}-\d\d-\d\d", r"\1-DATE"),
 ]]
-FRAME = re.compile(r"\x1b\[|(active check failed|failed to get content info)" error="context canceled|elapsed: |^\S+:\s+(resolving|resolved|waiting|committing|done|downloading|uploading|exists)\b")
+# Frames of a progress display, and what a look-up that the end of the pull cut off complains of.
+FRAME = re.compile(r"\x1b\[|elapsed: |(active check failed|failed to get content info).*context canceled|"
+                   r"^\S+:\s+(resolving|resolved|waiting|committing|done|downloading|uploading|exists)\b")
 LABELS = re.compile(r"(?:^|(?<=[\t ]))[\w.:/-]+=[^\s,]*(?:,[\w.:/-]+=[^\s,]*)+", re.M)
 
 
