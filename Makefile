@@ -41,10 +41,12 @@ test: all
 	cd $(BUILD) && ctest --output-on-failure --no-label-summary
 
 bench: build
+	cmake --build --preset $(PRESET) --parallel $(JOBS) --target metadata_load
 	$(INSTALL) run test
 	python3 tests/bench/bench.py --bin-dir $(BUILD)/bin
 
 package: build
+	$(INSTALL) package
 	cd $(BUILD) && cpack -G DEB
 
 clean:

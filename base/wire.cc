@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/wire.h"
 
+#include <bit>
 #include <utility>
 
 namespace ctrd::base {
@@ -33,6 +34,21 @@ WireWriter& WireWriter::Varint(int field, uint64_t value) {
   Tag(field, kVarint);
   RawVarint(value);
   return *this;
+}
+
+WireWriter& WireWriter::Double(int field, double value) {
+  if (value == 0) return *this;
+  Tag(field, kFixed64);
+  const auto bits = std::bit_cast<uint64_t>(value);
+  for (int shift = 0; shift < 64; shift += 8) bytes_.push_back(static_cast<char>(bits >> shift));
+  return *this;
+}
+
+WireWriter& WireWriter::Packed(int field, const std::vector<uint64_t>& values) {
+  if (values.empty()) return *this;
+  WireWriter packed;
+  for (const uint64_t value : values) packed.RawVarint(value);
+  return Message(field, packed.bytes_);
 }
 
 WireWriter& WireWriter::Bytes(int field, std::string_view value) {

@@ -12,6 +12,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "base/any.h"
@@ -21,6 +23,8 @@ namespace ctrd::base {
 class WireWriter {
  public:
   WireWriter& Varint(int field, uint64_t value);             // uint32/64, int32/64, bool, enum
+  WireWriter& Double(int field, double value);
+  WireWriter& Packed(int field, const std::vector<uint64_t>& values);  // repeated varints
   WireWriter& Bytes(int field, std::string_view value);      // string, bytes; skipped when empty
   WireWriter& Message(int field, std::string_view encoded);  // written even when empty
   WireWriter& Time(int field, absl::Time time);              // google.protobuf.Timestamp

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing of packaging/dependencies.txt:
 #
-#   packaging/install-dependencies.sh ROLE…     ROLE: build, run, test
+#   packaging/install-dependencies.sh ROLE…     ROLE: build, run, test, package
 #
 # Does nothing, and needs neither root nor a network, when everything is there. Services that a
 # package brings (containerd, docker-registry) are not started: tests start their own.
@@ -17,7 +17,7 @@ missing_of() {  # Prints the packages of role $1 that are not installed.
   done
 }
 
-[ $# -gt 0 ] || { echo "usage: $0 ROLE… (build, run, test)" >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: $0 ROLE… (build, run, test, package)" >&2; exit 2; }
 missing=()
 for role in "$@"; do
   grep -q "^$role[[:space:]]" "$list" || { echo "$0: unknown role '$role'" >&2; exit 2; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <set>
 #include <string>
@@ -48,7 +49,12 @@ class Claims {
   bool BeginRemoval(std::string_view name);
   void EndRemoval(std::string_view name);
 
+  // Says that the back end may hold something without a record; at first it does, after a crash.
+  void MarkDirty() { dirty_ = true; }
+  bool TakeDirty() { return dirty_.exchange(false); }
+
  private:
+  std::atomic<bool> dirty_ = true;
   absl::Mutex mutex_;
   absl::CondVar removed_;
   std::map<std::string, int, std::less<>> claimed_ ABSL_GUARDED_BY(mutex_);

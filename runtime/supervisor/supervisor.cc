@@ -132,7 +132,7 @@ absl::StatusOr<uint32_t> Supervisor::Start(const base::Context& context, std::st
 absl::StatusOr<Exit> Supervisor::DeleteProcess(const base::Context& context, std::string_view id,
                                                std::string_view exec_id) {
   // The shim would take it for the first process, and delete the task behind our back.
-  if (exec_id.empty()) return base::InvalidArgument("exec id cannot be empty");
+  if (exec_id.empty()) return absl::InvalidArgumentError("exec id cannot be empty");
   ASSIGN_OR_RETURN(const std::string answer,
                    Ask(context, id, "Delete", ProcessRequest(id, exec_id)));
   return ParseDelete(answer);

@@ -14,8 +14,8 @@ from harness import images, machine
 from harness.session import Result
 
 IMAGE = "local.test/small:1"
-# The client sends the size after the start.
-WAIT = "while [ \"$(stty size)\" = '0 0' ]; do sleep 0.05; done; "
+# The client sends the size after the start; until then stty knows none.
+WAIT = 'until [ -n "$(stty size 2>/dev/null)" ]; do sleep 0.05; done; '
 
 
 def prepare(registry, archives):

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/cgroups/cgroup.h"
+
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "base/files.h"
+#include "base/status.h"
+#include "runtime/cgroups/cgroup_file.h"
+
+namespace ctrd::runtime::cgroups {
+namespace {
+
+bool IsDirectory(const std::string& path) {
+  struct stat info;
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+// One mounted hierarchy of v1.
+struct Hierarchy {
+  std::string root;         // Which directory of the hierarchy the mount shows.
+  std::string mount_point;
+  std::vector<std::string> controllers;  // Options of the mount, controllers among them.
+};
+
+// /proc/self/mountinfo: "id parent dev root mount options [tags] - type source super-options".
+std::vector<Hierarchy> MountedHierarchies() {
+  std::vector<Hierarchy> found;
+  const absl::StatusOr<std::string> text = base::ReadFile("/proc/self/mountinfo");
+  if (!text.ok()) return found;
+  for (const std::string_view line : Split(*text, '\n')) {
+    const std::vector<std::string_view> words = Split(line, ' ');
+    const auto dash = std::find(words.begin(), words.end(), "-");
+    if (words.size() < 10 || words.end() - dash < 4 || *(dash + 1) != "cgroup") continue;
+    Hierarchy hierarchy{.root = std::string(words[3]), .mount_point = std::string(words[4])};
+    for (const std::string_view option : Split(*(dash + 3), ',')) {
+      hierarchy.controllers.emplace_back(option);
+    }
+    found.push_back(std::move(hierarchy));
+  }
+  return found;
+}
+
+std::string RelativeTo(const std::string& root, std::string_view path) {
+  if (root == "/" || root.empty()) return std::string(path);
+  if (path.starts_with(root)) return std::string(path.substr(root.size()));
+  return std::string(path);
+}
+
+}  // namespace
+
+bool HostIsUnified() {
+  struct statfs info;
+  return ::statfs(kMountPoint.data(), &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+absl::StatusOr<Cgroup> Cgroup::OfProcess(pid_t pid) {
+  const bool unified = HostIsUnified();
+  ASSIGN_OR_RETURN(const std::string text, base::ReadFile(fmt::format("/proc/{}/cgroup", pid)));
+  std::map<std::string, std::string> directories;
+  const std::vector<Hierarchy> hierarchies = unified ? std::vector<Hierarchy>()
+                                                     : MountedHierarchies();
+  for (const std::string_view line : Split(text, '\n')) {
+    // "number:controller,controller:path"
+    const size_t first = line.find(':');
+    const size_t second = first == line.npos ? line.npos : line.find(':', first + 1);
+    if (second == line.npos) continue;
+    const std::string_view controllers = line.substr(first + 1, second - first - 1);
+    const std::string_view path = line.substr(second + 1);
+    if (unified) {
+      if (controllers.empty()) directories[""] = std::string(kMountPoint) + std::string(path);
+      continue;
+    }
+    for (const std::string_view controller : Split(controllers, ',')) {
+      for (const Hierarchy& hierarchy : hierarchies) {
+        const auto& names = hierarchy.controllers;
+        if (std::find(names.begin(), names.end(), controller) == names.end()) continue;
+        const std::string directory = hierarchy.mount_point + RelativeTo(hierarchy.root, path);
+        if (IsDirectory(directory)) directories[std::string(controller)] = directory;
+        break;
+      }
+    }
+  }
+  if (directories.empty()) return base::NotFound("cgroup does not exist");
+  return Cgroup(unified, std::move(directories));
+}
+
+std::string Cgroup::DirectoryOf(const std::string& controller) const {
+  const auto found = directories_.find(unified_ ? "" : controller);
+  return found == directories_.end() ? std::string() : found->second;
+}
+
+absl::StatusOr<base::Any> Cgroup::Statistics() const {
+  ASSIGN_OR_RETURN(std::string encoded, unified_ ? EncodeV2(*this) : EncodeV1(*this));
+  return base::Any{.type_url = unified_ ? "io.containerd.cgroups.v2.Metrics"
+                                        : "io.containerd.cgroups.v1.Metrics",
+                   .value = std::move(encoded)};
+}
+
+absl::Status Cgroup::EnableControllers() const {
+  if (!unified_) return absl::OkStatus();
+  const std::string root(kMountPoint);
+  std::string wanted;
+  for (const std::string_view name : Split(ReadText(root + "/cgroup.controllers"), ' ')) {
+    wanted += (wanted.empty() ? "+" : " +") + std::string(name);
+  }
+  // From the root down to the parent: the container's own directory has processes in it.
+  const std::string directory = DirectoryOf("");
+  absl::Status status;
+  for (size_t end = root.size(); end != directory.npos && end < directory.size();
+       end = directory.find('/', end + 1)) {
+    status.Update(WriteText(directory.substr(0, end) + "/cgroup.subtree_control", wanted));
+  }
+  return status;
+}
+
+absl::Status JoinCgroup(const std::string& path, pid_t pid) {
+  const std::string relative = path.starts_with('/') ? path : "/" + path;
+  const std::string text = std::to_string(pid);
+  if (HostIsUnified()) {
+    return WriteText(std::string(kMountPoint) + relative + "/cgroup.procs", text);
+  }
+  for (const Hierarchy& hierarchy : MountedHierarchies()) {
+    RETURN_IF_ERROR(WriteText(hierarchy.mount_point + relative + "/cgroup.procs", text));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ctrd::runtime::cgroups

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Operations on the execs of a container.
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "absl/time/clock.h"
+#include "base/files.h"
+#include "base/status.h"
+#include "events/task.pb.h"
+#include "runtime/shim/bundle_spec.h"
+#include "runtime/shim/container.h"
+#include "runtime/ttrpc/client.h"
+
+namespace ctrd::runtime::shim {
+namespace {
+
+constexpr absl::Duration kDrain = absl::Seconds(10);
+
+// A file only we can read, there for as long as the object lives.
+class TemporaryFile {
+ public:
+  static absl::StatusOr<TemporaryFile> Create(std::string_view content) {
+    const char* runtime_dir = std::getenv("XDG_RUNTIME_DIR");
+    const char* temporary = std::getenv("TMPDIR");
+    std::string path = runtime_dir != nullptr && *runtime_dir ? runtime_dir
+                       : temporary != nullptr && *temporary   ? temporary
+                                                              : "/tmp";
+    path += "/runc-processXXXXXX";
+    const base::UniqueFd fd(::mkostemp(path.data(), O_CLOEXEC));  // Mode 0600.
+    if (!fd.valid()) return base::ErrnoStatus("create", path);
+    TemporaryFile file(path);
+    RETURN_IF_ERROR(base::WriteAll(fd.get(), content, path));
+    return file;
+  }
+  TemporaryFile(TemporaryFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  TemporaryFile& operator=(TemporaryFile&&) = delete;
+  ~TemporaryFile() {
+    if (!path_.empty()) (void)::unlink(path_.c_str());
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit TemporaryFile(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+}  // namespace
+
+absl::Status Container::AddExec(const std::string& exec_id, const std::string& process_json,
+                                StdioPaths paths) {
+  if (execs_.contains(exec_id)) return base::AlreadyExists("id {}", exec_id);
+  RETURN_IF_ERROR(CheckAction(init_->state, Action::kExec));
+  ASSIGN_OR_RETURN(std::string document, WithTerminal(process_json, paths.terminal));
+  auto process = std::make_shared<Process>(shim_.loop, exec_id, std::move(paths));
+  process->document = std::move(document);
+  execs_[exec_id] = std::move(process);
+  containerd::events::TaskExecAdded event;
+  event.set_container_id(request_.id);
+  event.set_exec_id(exec_id);
+  Publish("/tasks/exec-added", event);
+  return absl::OkStatus();
+}
+
+Async<absl::StatusOr<uint32_t>> Container::StartExec(Ptr self, std::shared_ptr<Process> process) {
+  const AsyncMutex::Guard guard = co_await process->mutex.Acquire();
+  CO_RETURN_IF_ERROR(CheckAction(process->state, Action::kStart));
+  if (self->init_exiting_ || self->init_->state == State::kStopped || self->deleted()) {
+    co_return base::FailedPrecondition("container {} init process is not running", self->id());
+  }
+  ++self->active_execs_;
+  const absl::Status status = co_await RunExec(self, process);
+  if (!status.ok()) {
+    process->io.reset();
+    process->SetStartFailed();
+    --self->active_execs_;
+    self->execs_changed_.Notify();
+    co_return status;
+  }
+  co_return process->pid;
+}
+
+Async<absl::Status> Container::RunExec(Ptr self, std::shared_ptr<Process> process) {
+  const IoOptions io_options = self->IoOptionsFor(*process);
+  auto io = co_await ProcessIo::Open(self->shim_.loop, self->shim_.reaper, io_options);
+  if (!io.ok()) co_return base::Annotate(io.status(), "failed to create exec process I/O");
+  process->io = *std::move(io);
+  CO_ASSIGN_OR_RETURN(const TemporaryFile document, TemporaryFile::Create(process->document));
+
+  const runc::Reaper::Attention attention = self->shim_.reaper->PayAttention();
+  const runc::ExecOptions options{.process_file = document.path(),
+                                  .pid_file = self->PidFile(process->exec_id),
+                                  .console_socket = process->io->console_socket()};
+  Completion<absl::Status> run;
+  self->runc_.Exec(self->id(), options, process->io->child_stdio(), run.callback());
+  CO_RETURN_IF_ERROR(co_await run);
+  CO_ASSIGN_OR_RETURN(const uint32_t pid, self->ReadPidFile(process->exec_id));
+  if (const absl::Status started = co_await process->io->Started(); !started.ok()) {
+    (void)::kill(static_cast<pid_t>(pid), SIGKILL);
+    co_return started;
+  }
+  process->pid = pid;
+  process->state = State::kRunning;
+  process->document.clear();
+  containerd::events::TaskExecStarted event;
+  event.set_container_id(self->id());
+  event.set_exec_id(process->exec_id);
+  event.set_pid(pid);
+  self->Publish("/tasks/exec-started", event);
+  self->shim_.reaper->Watch(static_cast<pid_t>(pid), [self, process](runc::Exit exit) {
+    self->ExecExited(process, exit);
+  });
+  co_return absl::OkStatus();
+}
+
+Async<absl::StatusOr<ExitRecord>> Container::DeleteExec(Ptr self,
+                                                        std::shared_ptr<Process> process) {
+  const AsyncMutex::Guard guard = co_await process->mutex.Acquire();
+  CO_RETURN_IF_ERROR(CheckAction(process->state, Action::kDelete));
+  if (process->io != nullptr && process->state == State::kStopped) {
+    (void)co_await process->io->Drain(absl::Now() + kDrain);
+  }
+  process->io.reset();
+  process->state = State::kDeleted;
+  (void)::unlink(self->PidFile(process->exec_id).c_str());  // Absent if it was never started.
+  RemoveExitRecord(self->bundle(), process->exec_id);
+  self->execs_.erase(process->exec_id);
+  ExitRecord result = process->exit;
+  result.pid = process->pid;
+  process->EndWaits(ttrpc::ClosedError());
+  co_return result;
+}
+
+}  // namespace ctrd::runtime::shim

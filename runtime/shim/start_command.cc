@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+
+#include "base/files.h"
+#include "base/process.h"
+#include "base/status.h"
+#include "runtime/cgroups/cgroup.h"
+#include "runtime/shim/bootstrap.h"
+#include "runtime/shim/bundle_spec.h"
+#include "runtime/shim/commands.h"
+#include "runtime/shim/runc_options.h"
+#include "runtime/ttrpc/server.h"
+#include "runtime/ttrpc/unix_address.h"
+
+namespace ctrd::runtime::shim {
+namespace {
+
+constexpr char kDefaultSocketDir[] = "/run/containerd/s";
+constexpr size_t kMostInputBytes = 10 << 20;
+constexpr int kListenerNumber = 3;
+constexpr int kGroupScope = 2;  // PIDTYPE_PGID: a cookie for the whole process group.
+
+std::string GroupOf(const std::string& id) {
+  const std::map<std::string, std::string> annotations = ReadAnnotations(".");
+  for (const char* key : {"io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"}) {
+    if (const auto group = annotations.find(key); group != annotations.end()) return group->second;
+  }
+  return id;
+}
+
+// Whether a server answers there. A full queue is a server that lives.
+bool IsServed(const std::string& address) {
+  const auto peer = ttrpc::ParseUnixAddress(address);
+  const base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return peer.ok() && fd.valid() &&
+         (::connect(fd.get(), peer->get(), peer->size) == 0 || errno == EAGAIN);
+}
+
+// The listener for a new server; invalid if there is a server already.
+absl::StatusOr<base::UniqueFd> BindOrJoin(const std::string& directory,
+                                          const std::string& address) {
+  if (!base::Exists(directory)) RETURN_IF_ERROR(base::MakeDirectories(directory, 0700));
+  // Two start calls of one group must not both find the old socket dead and remove each other's.
+  const base::UniqueFd lock(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock.valid() || ::flock(lock.get(), LOCK_EX) != 0) {
+    return base::ErrnoStatus("lock", directory);
+  }
+  if (IsServed(address)) return base::UniqueFd();
+  const std::string path = address.substr(std::string_view("unix://").size());
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return base::ErrnoStatus("unlink", path);
+  return ttrpc::ListenUnix(path);
+}
+
+// The server is the first to go when memory runs out, right after the daemon's children's parent.
+void AdjustOomScore(pid_t server) {
+  const auto text = base::ReadFile(fmt::format("/proc/{}/oom_score_adj", ::getppid()), 64);
+  int score = 0;
+  if (text.ok()) std::from_chars(text->data(), text->data() + text->size(), score);
+  score = std::clamp(score + 1, -1000, 1000);
+  const base::UniqueFd file(
+      ::open(fmt::format("/proc/{}/oom_score_adj", server).c_str(), O_WRONLY | O_CLOEXEC));
+  const std::string value = std::to_string(score);
+  // Without the privilege it stays as it is.
+  if (file.valid()) (void)!::write(file.get(), value.data(), value.size());
+}
+
+absl::StatusOr<base::Child> StartServer(const Flags& flags, const Bootstrap& bootstrap,
+                                        const base::UniqueFd& listener) {
+  char self[4096];
+  const ssize_t size = ::readlink("/proc/self/exe", self, sizeof(self));
+  if (size <= 0) return base::ErrnoStatus("readlink", "/proc/self/exe");
+  base::SpawnOptions options;
+  options.argv = {std::string(self, static_cast<size_t>(size)), "-namespace", flags.namespace_name,
+                  "-id", flags.id, "-address", flags.address};
+  if (flags.debug) options.argv.push_back("-debug");
+  options.environment = base::CurrentEnvironment();
+  if (std::getenv("TTRPC_ADDRESS") == nullptr && !bootstrap.ttrpc_address.empty()) {
+    options.environment.push_back("TTRPC_ADDRESS=" + bootstrap.ttrpc_address);
+  }
+  options.descriptors = {{listener.get(), kListenerNumber}};
+  options.new_process_group = true;
+  if (const char* wanted = std::getenv("SCHED_CORE"); wanted != nullptr && *wanted != '\0') {
+    if (::prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, kGroupScope, 0) != 0) {
+      return base::ErrnoStatus("prctl", "PR_SCHED_CORE");
+    }
+  }
+  return base::Spawn(options);
+}
+
+absl::Status JoinShimCgroup(const base::Any& options, const base::Child& server) {
+  // Options of another runtime's type have no such wish.
+  if (!IsRuncOptions(options)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const RuncOptions decoded, DecodeRuncOptions(options));
+  if (decoded.shim_cgroup.empty()) return absl::OkStatus();
+  return base::Annotate(cgroups::JoinCgroup(decoded.shim_cgroup, server.pid),
+                        fmt::format("failed to load cgroup {}", decoded.shim_cgroup));
+}
+
+// What an older daemon reads to find us again.
+absl::Status WriteAddressFile(const std::string& address) {
+  return base::WriteFileAtomically("address", address, 0600);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadStandardInput() {
+  if (::isatty(STDIN_FILENO) == 1) return std::string();
+  return base::ReadAll(STDIN_FILENO, "standard input", kMostInputBytes);
+}
+
+absl::StatusOr<std::string> StartCommand(const Flags& flags) {
+  ASSIGN_OR_RETURN(const std::string input, ReadStandardInput());
+  const Bootstrap bootstrap = ReadBootstrap(input, flags.id, flags.namespace_name,
+                                            std::getenv("MAX_SHIM_VERSION") != nullptr);
+  const std::string directory =
+      bootstrap.socket_dir.empty() ? kDefaultSocketDir : bootstrap.socket_dir;
+  if (!bootstrap.socket_dir.empty() && ::symlink(directory.c_str(), "s") != 0 && errno != EEXIST) {
+    return base::ErrnoStatus("symlink", "s");
+  }
+  const std::string address =
+      SocketAddress(directory, flags.address, flags.namespace_name, GroupOf(flags.id));
+  ASSIGN_OR_RETURN(const base::UniqueFd listener, BindOrJoin(directory, address));
+  if (listener.valid()) {
+    ASSIGN_OR_RETURN(const base::Child server, StartServer(flags, bootstrap, listener));
+    if (const absl::Status joined = JoinShimCgroup(bootstrap.options, server); !joined.ok()) {
+      (void)::kill(server.pid, SIGKILL);
+      (void)::unlink(address.c_str() + std::string_view("unix://").size());
+      return joined;
+    }
+    AdjustOomScore(server.pid);
+  }
+  if (bootstrap.generation != Generation::kProtobuf) RETURN_IF_ERROR(WriteAddressFile(address));
+  return EncodeAnswer(bootstrap.generation, address);
+}
+
+}  // namespace ctrd::runtime::shim
