@@ -23,6 +23,7 @@ MACHINE = re.compile(r"(^|[^A-Za-z0-9_.])/(%s)/[A-Za-z]|%s" % (
     "|".join(("wo" + "rk", "fa" + "rm", "ro" + "ot")),
     "|".join(re.escape(host) for host in ("deb." + "debian.org", "security." + "debian.org",
                                           "registry." + "npmjs", "../sha" + "red"))))
+APPENDED = re.compile(r'\+ "/\w+/')  # Not a path from the top: the rest of one.
 CITED = re.compile(r"(?<![\w/.-])(docs/[\w./-]+\.md)")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
@@ -47,7 +48,7 @@ def problems_of(root, path):
     if is_code and len(lines) > 600:
         yield "%s: %d lines; is there a second noun in it?" % (path, len(lines))
     for number, line in enumerate(lines, 1):
-        if MACHINE.search(line):
+        if MACHINE.search(APPENDED.sub("", line)):
             yield "%s:%d: names this machine or a registry: %s" % (path, number, line.strip()[:80])
         for cited in CITED.findall(line):
             if not os.path.exists(os.path.join(root, cited)):
