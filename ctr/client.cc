@@ -18,6 +18,22 @@ constexpr int kMaximumMessageBytes = 16 << 20;
 constexpr absl::Duration kDefaultConnectTimeout = absl::Seconds(10);
 constexpr absl::Duration kLeaseLifetime = absl::Hours(24);
 
+// A daemon's text ends in the name of the error's class, or else gets it here: what people read is
+// the same whichever side wrote it.
+std::string WithClassText(absl::StatusCode code, std::string message) {
+  const std::string text =
+      code == absl::StatusCode::kUnknown ? "unknown" : std::string(base::ClassText(code));
+  const auto ends_in = [&](std::string_view class_text) {
+    return message == class_text || message.ends_with(": " + std::string(class_text));
+  };
+  if (text.empty() || ends_in(text)) return message;
+  if (code == absl::StatusCode::kFailedPrecondition &&
+      (ends_in("conflict") || ends_in("not modified"))) {
+    return message;
+  }
+  return message.empty() ? text : message + ": " + text;
+}
+
 absl::Status CheckSocket(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0) return absl::OkStatus();
@@ -29,7 +45,8 @@ absl::Status CheckSocket(const std::string& path) {
 
 absl::Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
-  return {static_cast<absl::StatusCode>(status.error_code()), base::ToAbsl(status.error_message())};
+  const auto code = static_cast<absl::StatusCode>(status.error_code());
+  return {code, base::ToAbsl(WithClassText(code, status.error_message()))};
 }
 
 absl::StatusOr<Client> Client::Connect(const Invocation& invocation) {

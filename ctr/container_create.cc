@@ -86,6 +86,12 @@ absl::StatusOr<images::PlatformMatcher> WantedPlatform(const Invocation& invocat
   return images::PlatformMatcher::Only(images::NormalizePlatform(platform));
 }
 
+std::string Joined(const Invocation& invocation, std::string_view flag) {
+  std::string joined;
+  for (const std::string& text : invocation.List(flag)) joined += (joined.empty() ? "" : ",") + text;
+  return joined;
+}
+
 absl::Status PrepareSnapshot(const Invocation& invocation, const Client& client,
                              const std::string& parent, const api::Container& container) {
   snapshots::PrepareSnapshotRequest request;
@@ -94,6 +100,10 @@ absl::Status PrepareSnapshot(const Invocation& invocation, const Client& client,
   request.set_parent(parent);
   for (const auto& [key, value] : ParseLabels(invocation.List("snapshotter-label"), "true")) {
     (*request.mutable_labels())[key] = value;
+  }
+  if (invocation.Declares("remap-labels") && invocation.Switch("remap-labels")) {
+    (*request.mutable_labels())["containerd.io/snapshot/uidmapping"] = Joined(invocation, "uidmap");
+    (*request.mutable_labels())["containerd.io/snapshot/gidmapping"] = Joined(invocation, "gidmap");
   }
   return client.Call(&snapshots::Snapshots::Stub::Prepare, request).status();
 }

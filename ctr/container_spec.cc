@@ -139,6 +139,16 @@ absl::Status CheckNamespaces(const Invocation& invocation) {
   return absl::OkStatus();
 }
 
+// The files of an image must show the ids that the maps lead to: a snapshotter can do that, a copy of
+// the snapshot by the client is not made.
+absl::Status CheckIdMappings(const Invocation& invocation, const Flags& flags) {
+  if (!flags.IsSet("uidmap") && !flags.IsSet("gidmap")) return absl::OkStatus();
+  RETURN_IF_ERROR(ParseIdMappings(invocation.List("uidmap")).status());
+  RETURN_IF_ERROR(ParseIdMappings(invocation.List("gidmap")).status());
+  if (flags.Switch("remap-labels") || invocation.Switch("rootfs")) return absl::OkStatus();
+  return base::Unimplemented("--uidmap without --remap-labels is not in this ctr yet");
+}
+
 absl::Status ApplyImageOrRootfs(const Invocation& invocation, const SpecSource& source,
                                 const Flags& flags, runtime::Spec& spec) {
   if (!source.rootfs.empty()) {
@@ -223,9 +233,8 @@ absl::Status CheckContainerFlags(const Invocation& invocation) {
       return base::Unimplemented("flag --{} is not in this ctr yet", flag);
     }
   }
-  for (const char* flag : {"cni", "remap-labels"}) {
-    if (flags.Switch(flag)) return base::Unimplemented("flag --{} is not in this ctr yet", flag);
-  }
+  if (flags.Switch("cni")) return base::Unimplemented("flag --cni is not in this ctr yet");
+  RETURN_IF_ERROR(CheckIdMappings(invocation, flags));
   return CheckNamespaces(invocation);
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,17 @@ constexpr size_t kBufferBytes = 32 << 10;
 absl::Status MakeFifo(const std::string& path) {
   if (::mkfifo(path.c_str(), 0700) == 0) return absl::OkStatus();
   return base::ErrnoStatus("make fifo", path);
+}
+
+// A new directory below `parent`, by a number as other clients name theirs.
+absl::StatusOr<std::string> MakeNumberedDirectory(const std::string& parent) {
+  while (true) {
+    uint32_t number = 0;
+    if (::getrandom(&number, sizeof(number), 0) < 0) return base::ErrnoStatus("get", "random number");
+    const std::string path = parent + "/" + std::to_string(number);
+    if (::mkdir(path.c_str(), 0700) == 0) return path;
+    if (errno != EEXIST) return base::ErrnoStatus("make directory", path);
+  }
 }
 
 bool IsFifo(const std::string& path) {
@@ -49,6 +61,7 @@ absl::StatusOr<RawTerminal> RawTerminal::Enter() {
     if (::tcgetattr(fd, &saved) != 0) continue;
     termios raw = saved;
     ::cfmakeraw(&raw);
+    raw.c_oflag |= OPOST;  // As other clients leave it.
     if (::tcsetattr(fd, TCSANOW, &raw) != 0) return base::ErrnoStatus("set", "terminal");
     return RawTerminal(fd, saved);
   }
@@ -71,7 +84,7 @@ absl::StatusOr<std::unique_ptr<TaskIo>> TaskIo::Create(const std::string& id,
   const std::string parent =
       options.fifo_directory.empty() ? kFifoParent : options.fifo_directory;
   RETURN_IF_ERROR(base::MakeDirectories(parent, 0700));
-  ASSIGN_OR_RETURN(const std::string directory, base::MakeTempDirectory(parent, ""));
+  ASSIGN_OR_RETURN(const std::string directory, MakeNumberedDirectory(parent));
   io->paths_ = {directory + "/" + id + "-stdin", directory + "/" + id + "-stdout",
                 options.terminal ? "" : directory + "/" + id + "-stderr"};
   for (const std::string* path : {&io->paths_.input, &io->paths_.output, &io->paths_.error}) {
@@ -152,7 +165,7 @@ void TaskIo::CopyInput(const std::function<void()>& at_end) {
     if (source[0].revents == 0) continue;
     const ssize_t count = ::read(STDIN_FILENO, buffer.data(), buffer.size());
     if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (count <= 0) return at_end();
+    if (count <= 0) break;
     for (ssize_t written = 0; written < count;) {
       const ssize_t part = ::write(input_.get(), buffer.data() + written,
                                    static_cast<size_t>(count - written));
@@ -167,6 +180,10 @@ void TaskIo::CopyInput(const std::function<void()>& at_end) {
       if (sink[1].revents != 0) return;
     }
   }
+  // Our end first: the runtime sees the end of input once no writer is left, and at_end makes it
+  // close its own.
+  input_.Reset();
+  at_end();
 }
 
 void TaskIo::Drain(absl::Duration timeout) {
