@@ -5,10 +5,10 @@ import re
 
 RULES = [(re.compile(pattern, re.M), replacement) for pattern, replacement in [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|[+-]\d\d:?\d\d))?( UTC)?( m=\+[\d.]+)?", "TIME"),
-    (r"\d+(\.\d+)?(ns|µs|ms|m\d|s)\b", "DURATION"),
     (r"^(sha256:[0-9a-f]{64}\t\S+ ?\S+\t)[^\t]+\t", r"\1AGE\t"),
     (r"extract-\d+-\S{4} sha256", "extract-KEY sha256"),
-    (r"/run/containerd/fifo/\d+/", "FIFOS/"),
+    (r"(?<![\w-])\d+(\.\d+)?(ns|µs|ms|m\d|s)\b", "DURATION"),
+    (r"/run/containerd/fifo/\w+/", "FIFOS/"),
     (r"(import|export)-\d{4}-\d\d-\d\d", r"\1-DATE"),
 ]]
 # Frames of a progress display, and what a look-up that the end of the pull cut off complains of.

@@ -180,10 +180,14 @@ class Session:
         result = self.quiet(kind, "info", key)
         return json.loads(result.out) if result.code == 0 else None
 
+    def collect(self):
+        """Has the garbage collector run, and waits for it."""
+        self.quiet("leases", "create", "--id", "collect", client="reference")
+        self.quiet("leases", "rm", "--sync", "collect", client="reference")
+
     def nothing_left(self, when, but=()):
         """Fails the run when a call that failed, or a removal, left something behind."""
-        self.quiet("leases", "create", "--id", "collect", client="reference")
-        self.quiet("leases", "rm", "--sync", "collect", client="reference")  # Waits for the collector.
+        self.collect()
         left = {}
 
         def clean():

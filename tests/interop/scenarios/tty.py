@@ -4,6 +4,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -66,7 +67,8 @@ def on_terminal(s, name, *arguments, typed, prompt):
             sent = True
     code = finish(process)
     os.close(master)
-    s.record(name, " ".join(arguments), Result(code, shown.decode(errors="replace"), ""))
+    # A terminal shows no difference between one carriage return and two.
+    s.record(name, " ".join(arguments), Result(code, re.sub(r"\r+\n", "\n", shown.decode(errors="replace")), ""))
 
 
 def through_pipe(s, name, *arguments, sent):
