@@ -64,7 +64,6 @@ absl::StatusOr<std::unique_ptr<Supervisor>> Supervisor::Open(SupervisorOptions o
   ASSIGN_OR_RETURN(supervisor->loop_, base::EventLoopThread::Create());
   RETURN_IF_ERROR(base::MakeDirectories(supervisor->options_.state_dir, 0711));
   RETURN_IF_ERROR(base::MakeDirectories(supervisor->options_.root_dir, 0711));
-  supervisor->bundles_.RemoveLeftovers();
   ASSIGN_OR_RETURN(const std::vector<Bundle> bundles, supervisor->bundles_.List());
   for (const Bundle& bundle : bundles) {
     auto task = std::make_shared<Task>();

@@ -130,6 +130,7 @@ class Supervisor final : public TaskRuntime {
   absl::StatusOr<uint32_t> CreateInShim(const base::Context& context, const CreateTask& request,
                                         Task& task);
   void UndoCreate(const TaskPtr& task);
+  void EndShim(Task& task);  // Deletes the task there, if any, first.
   void ShutDownShim(Task& task);
   void ShimClosed(const TaskPtr& task);
   absl::StatusOr<Exit> BuryDead(const TaskPtr& task);  // The caller owns the task.
@@ -141,6 +142,7 @@ class Supervisor final : public TaskRuntime {
   // supervisor_adopt.cc
   void AdoptOne(const TaskPtr& task);
   absl::Status FindShimOf(Task& task);
+  void EndUnknownShim(Task& task);
   void Adopted(const TaskPtr& task, const absl::StatusOr<std::string>& state);
   void Forget(const TaskPtr& task);
   void TellMissedExit(const Task& task, const std::string& state);

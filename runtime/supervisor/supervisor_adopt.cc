@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "base/digest.h"
 #include "base/files.h"
 #include "base/identifiers.h"
 #include "base/log.h"
@@ -19,6 +20,7 @@
 namespace ctrd::runtime {
 
 void Supervisor::Adopt() {
+  queue_.Post([this] { bundles_.RemoveLeftovers(); });
   for (TaskPtr& task : std::exchange(found_, {})) {
     queue_.Post([this, task = std::move(task)] { AdoptOne(task); });
   }
@@ -56,6 +58,7 @@ void Supervisor::AdoptOne(const TaskPtr& task) {
     connected = ConnectShim(task, deadline);
   }
   if (!connected.ok()) {
+    EndUnknownShim(*task);
     base::LogInfo("shim is gone, cleaning up",
                   {{"id", task->bundle.id}, {"namespace", task->bundle.namespace_name},
                    {"error", connected}});
@@ -75,6 +78,24 @@ void Supervisor::AdoptOne(const TaskPtr& task) {
                    });
 }
 
+// Ends the shim of a bundle whose daemon died between starting it and writing down where it
+// listens. Where that is follows from the names, if the task is not grouped with others.
+void Supervisor::EndUnknownShim(Task& task) {
+  if (!task.endpoint.address.empty() || options_.shims.socket_dir.empty()) return;
+  const std::string name = fmt::format("{}/{}/{}", options_.shims.grpc_address,
+                                       task.bundle.namespace_name, task.bundle.id);
+  task.endpoint = {.version = 3,
+                   .address = fmt::format("unix://{}/{}", options_.shims.socket_dir,
+                                          base::Digest::Of(name).hex()),
+                   .protocol = "ttrpc"};
+  auto shim = ShimClient::Connect(loop_->loop(), task.endpoint, task.bundle.namespace_name,
+                                  absl::Now() + timeouts_.shim_shutdown);
+  if (!shim.ok()) return;  // There is none: the usual case.
+  base::LogWarn("ending a shim that was never connected", {{"id", task.bundle.id}});
+  task.shim = *std::move(shim);
+  EndShim(task);
+}
+
 void Supervisor::Adopted(const TaskPtr& task, const absl::StatusOr<std::string>& state) {
   if (stopping_) return;
   const base::LogFields fields = {{"id", task->bundle.id},
@@ -87,7 +108,7 @@ void Supervisor::Adopted(const TaskPtr& task, const absl::StatusOr<std::string>&
   if (absl::IsNotFound(state.status())) {
     // Started but never created, or deleted already, when the daemon went away.
     base::LogWarn("shim without its task, ending it", fields);
-    ShutDownShim(*task);
+    EndShim(*task);
     (void)CleanUpDead(*task);
     RemoveBundle(*task);
     return table_.Erase(task);

@@ -124,18 +124,20 @@ absl::StatusOr<uint32_t> Supervisor::CreateInShim(const base::Context& context,
 }
 
 void Supervisor::UndoCreate(const TaskPtr& task) {
-  if (task->shim != nullptr) {
-    const base::Context context =
-        base::Context(task->bundle.namespace_name).WithTimeout(timeouts_.shim_cleanup);
-    // It may never have come so far that there is something to delete.
-    (void)task->shim->CallAndWait(context, "Delete", ProcessRequest(task->bundle.id, ""));
-    ShutDownShim(*task);
-  }
+  if (task->shim != nullptr) EndShim(*task);
   if (!task->binary.empty()) {
     (void)commands_.Delete(task->binary, task->bundle, absl::Now() + timeouts_.shim_cleanup);
   }
   RemoveBundle(*task);
   table_.Erase(task);
+}
+
+void Supervisor::EndShim(Task& task) {
+  const base::Context context =
+      base::Context(task.bundle.namespace_name).WithTimeout(timeouts_.shim_cleanup);
+  // It may never have come so far that there is something to delete.
+  (void)task.shim->CallAndWait(context, "Delete", ProcessRequest(task.bundle.id, ""));
+  ShutDownShim(task);
 }
 
 void Supervisor::ShutDownShim(Task& task) {

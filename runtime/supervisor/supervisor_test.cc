@@ -427,6 +427,40 @@ TEST_P(SupervisorTest, RestartReportsShimsThatDiedMeanwhile) {
   ExpectNothingLeft("gone");
 }
 
+TEST_P(SupervisorTest, RestartEndsAShimThatWasNeverConnected) {
+  ASSERT_THAT(supervisor_->Create(context_, Request("lost", "exec busybox sleep 1000")), IsOk());
+  const pid_t shim = ShimPid("lost");
+  StopSupervisor();
+  // As if the daemon had died before it wrote down where the shim listens.
+  const std::string bundle = dir_ + "/state/" + namespace_ + "/lost";
+  ASSERT_EQ(::unlink((bundle + "/bootstrap.json").c_str()), 0);
+  (void)::unlink((bundle + "/address").c_str());
+  Restart();
+  ASSERT_TRUE(supervisor_->WaitAdopted(absl::Now() + absl::Seconds(20)));
+  EXPECT_THAT(supervisor_->State(context_, "lost", ""), StatusIs(absl::StatusCode::kNotFound));
+  ExpectNothingLeft("lost");
+  EXPECT_FALSE(Runs(static_cast<uint32_t>(shim)));
+}
+
+TEST_P(SupervisorTest, TasksOfOneGroupShareAShim) {
+  const auto grouped = [&](const std::string& id) {
+    CreateTask request = Request(id, "exec busybox sleep 1000");
+    request.spec.value.insert(1, R"("annotations":{"io.containerd.runc.v2.group":"pod"},)");
+    return request;
+  };
+  ASSERT_THAT(supervisor_->Create(context_, grouped("pod")), IsOk());
+  ASSERT_THAT(supervisor_->Create(context_, grouped("member")), IsOk());
+  ASSERT_THAT(supervisor_->Start(context_, "pod", ""), IsOk());
+  ASSERT_THAT(supervisor_->Start(context_, "member", ""), IsOk());
+  EXPECT_EQ(ShimPid("pod"), ShimPid("member"));
+  Restart();
+  ASSERT_THAT(supervisor_->Kill(context_, "pod", "", SIGKILL, false), IsOk());
+  ASSERT_THAT(AwaitExit("pod", ""), IsOk());
+  ASSERT_THAT(supervisor_->Delete(context_, "pod"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const ProcessState member, supervisor_->State(context_, "member", ""));
+  EXPECT_EQ(member.state, TaskState::kRunning);
+}
+
 TEST_P(SupervisorTest, MuteShimHoldsUpNobody) {
   timeouts_.shim_load = absl::Milliseconds(300);
   timeouts_.task_state = absl::Milliseconds(300);
