@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The store on LMDB. Updates queue up for one writer thread, which takes all that wait, runs each in
-// a child transaction of its own, and makes them durable with one commit of the parent.
+// The store on LMDB. Updates queue up for one writer thread, which takes all that wait, runs each
+// in a child transaction of its own, and makes them durable with one commit of the parent.
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sys/stat.h>
@@ -40,7 +40,8 @@ using Batch = std::vector<PendingUpdate*>;
 
 class LmdbStore final : public Store {
  public:
-  LmdbStore(std::string path, base::UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  LmdbStore(std::string path, base::UniqueFd lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
   ~LmdbStore() override;
 
   absl::Status Open(const Options& options);
@@ -82,8 +83,8 @@ class LmdbStore final : public Store {
   std::thread writer_;  // Last: it uses all of the above.
 };
 
-// The table of readers is written through a shared mapping, where a full disk means SIGBUS. With its
-// blocks allocated beforehand the open fails instead.
+// The table of readers is written through a shared mapping, where a full disk means SIGBUS. With
+// its blocks allocated beforehand the open fails instead.
 absl::Status AllocateReaderTable(const std::string& path) {
   ASSIGN_OR_RETURN(base::UniqueFd fd, base::Open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   const int code = ::posix_fallocate(fd.get(), 0, kReaderTableBytes);

@@ -63,13 +63,13 @@ absl::StatusOr<std::optional<std::string_view>> LmdbTransaction::Get(std::string
 }
 
 absl::Status LmdbTransaction::Scan(
-    std::string_view prefix,
-    const std::function<bool(std::string_view, std::string_view)>& visit) {
+    std::string_view prefix, const std::function<bool(std::string_view, std::string_view)>& visit) {
   MDB_cursor* cursor = nullptr;
   if (const int code = ::mdb_cursor_open(txn_, dbi_, &cursor); code != 0) {
     return LmdbStatus(code, "scan store", path_);
   }
-  const std::unique_ptr<MDB_cursor, decltype(&::mdb_cursor_close)> owner(cursor, ::mdb_cursor_close);
+  const std::unique_ptr<MDB_cursor, decltype(&::mdb_cursor_close)> owner(cursor,
+                                                                         ::mdb_cursor_close);
   MDB_val name = ToValue(prefix), value;
   int code = ::mdb_cursor_get(cursor, &name, &value, prefix.empty() ? MDB_FIRST : MDB_SET_RANGE);
   while (code == 0 && FromValue(name).starts_with(prefix)) {

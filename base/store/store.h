@@ -11,8 +11,9 @@
 // must not wait for anybody: everyone's writes wait for it. It may run more than once (the map had
 // to grow): it must not have effects outside the transaction but assigning its results.
 //
-// Keys are ordered by bytes, at most 500 bytes long (kInvalidArgument beyond), and not empty; see Key
-// for how parts are put together. A second process opening the same file waits or fails (see Options).
+// Keys are ordered by bytes, at most 500 bytes long (kInvalidArgument beyond), and not empty; see
+// Key for how parts are put together. A second process opening the same file waits or fails (see
+// Options).
 //
 // Source document: docs/decisions/store.md. The suite in base/store/testing holds what is written
 // here against every implementation.
@@ -66,7 +67,7 @@ class Store {
 };
 
 struct Options {
-  bool sync = true;                               // false: durable at the system's leisure.
+  bool sync = true;                                // false: durable at the system's leisure.
   absl::Duration lock_timeout = absl::Seconds(0);  // How long to wait for another process.
 };
 
@@ -75,9 +76,9 @@ struct Options {
 //   kDataLoss            the file is damaged
 absl::StatusOr<std::unique_ptr<Store>> OpenStore(const std::string& path, const Options& options);
 
-// A key made of parts: each part is escaped (0x00 -> 0x01 0x01, 0x01 -> 0x01 0x02) and followed by a
-// zero byte, so that any bytes may stand in a part, order is kept part by part, and Key({"a"}) is a
-// prefix of exactly the keys whose first part is "a".
+// A key made of parts: each part is escaped (0x00 -> 0x01 0x01, 0x01 -> 0x01 0x02) and followed by
+// a zero byte, so that any bytes may stand in a part, order is kept part by part, and Key({"a"}) is
+// a prefix of exactly the keys whose first part is "a".
 std::string Key(std::initializer_list<std::string_view> parts);
 std::vector<std::string> SplitKey(std::string_view key);
 

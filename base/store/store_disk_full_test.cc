@@ -32,11 +32,13 @@ class StoreDiskFullTest : public testing::Test {
 
 TEST_F(StoreDiskFullTest, UpdateFailsAloneAndTheStoreGoesOn) {
   ASSERT_OK_AND_ASSIGN(auto store, OpenStore(directory_ + "/store.db", Options{}));
-  ASSERT_THAT(store->Update([](WriteTransaction& write) { return write.Put("small", "1"); }), IsOk());
+  ASSERT_THAT(store->Update([](WriteTransaction& write) { return write.Put("small", "1"); }),
+              IsOk());
   const std::string big(4 << 20, 'x');
   EXPECT_THAT(store->Update([&](WriteTransaction& write) { return write.Put("big", big); }),
               StatusIs(StatusCode::kResourceExhausted));
-  EXPECT_THAT(store->Update([](WriteTransaction& write) { return write.Put("small", "2"); }), IsOk());
+  EXPECT_THAT(store->Update([](WriteTransaction& write) { return write.Put("small", "2"); }),
+              IsOk());
   EXPECT_THAT(store->View([](ReadTransaction& read) -> absl::Status {
     ASSIGN_OR_RETURN(auto value, read.Get("small"));
     EXPECT_EQ(value, "2");
@@ -71,8 +73,10 @@ TEST_F(StoreDiskFullTest, FullStoreCanBeEmptiedAgain) {
 }
 
 TEST_F(StoreDiskFullTest, OpeningOnAFullDiskFails) {
-  ASSERT_FALSE(base::WriteFileAtomically(directory_ + "/ballast", std::string(4 << 20, 'x'), 0600).ok());
-  base::UniqueFd ballast(::open((directory_ + "/ballast").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_FALSE(
+      base::WriteFileAtomically(directory_ + "/ballast", std::string(4 << 20, 'x'), 0600).ok());
+  base::UniqueFd ballast(
+      ::open((directory_ + "/ballast").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   while (::write(ballast.get(), std::string(4096, 'x').data(), 4096) == 4096) continue;
   EXPECT_THAT(OpenStore(directory_ + "/store.db", Options{}),
               StatusIs(StatusCode::kResourceExhausted));

@@ -47,7 +47,8 @@ Names LeavesFirst(const std::map<std::string, std::string>& parents, const Names
   std::vector<std::pair<int, std::string>> by_depth;
   for (const std::string& name : names) {
     int depth = 0;
-    for (auto at = parents.find(name); at != parents.end() && depth <= int(parents.size()); ++depth) {
+    for (auto at = parents.find(name); at != parents.end() && depth <= int(parents.size());
+         ++depth) {
       at = parents.find(at->second);
     }
     by_depth.emplace_back(-depth, name);
@@ -106,8 +107,8 @@ absl::Status Collection::CleanContent() {
     if (!named.contains(ingest.ref)) refs.push_back(ingest.ref);
   }
   const auto names_now = [&] { return NamedContent(); };
-  RETURN_IF_ERROR(
-      RemoveUnnamed(content_claims_, blobs, names_now, [&](const std::string& text) -> absl::Status {
+  RETURN_IF_ERROR(RemoveUnnamed(
+      content_claims_, blobs, names_now, [&](const std::string& text) -> absl::Status {
         ASSIGN_OR_RETURN(const base::Digest digest, base::Digest::Parse(text));
         const absl::Status status = backend_.Delete(context, digest);
         return absl::IsNotFound(status) ? absl::OkStatus() : status;

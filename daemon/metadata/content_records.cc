@@ -76,7 +76,8 @@ absl::StatusOr<Info> ContentRecords::Stat(const base::Context& context, const Di
   RETURN_IF_ERROR(base::RequireNamespace(context));
   Info info;
   RETURN_IF_ERROR(database_.View([&](ReadTransaction& read) -> absl::Status {
-    ASSIGN_OR_RETURN(auto record, Find<BlobRecord>(read, BlobKey(context.namespace_name(), digest)));
+    ASSIGN_OR_RETURN(auto record,
+                     Find<BlobRecord>(read, BlobKey(context.namespace_name(), digest)));
     if (!record) return NoSuchBlob(digest);
     info = ToInfo(digest, *std::move(record));
     return absl::OkStatus();
@@ -188,8 +189,9 @@ absl::StatusOr<bool> ContentRecords::RecordIngest(const base::Context& context,
                         .expires = expires,
                         .expected = adopted ? options.expected.text() : ""};
     ASSIGN_OR_RETURN(const auto old, Find<IngestRecord>(write, IngestKey(ns, options.ref)));
-    const bool same_expiry = old && (old->expires == expires ||
-                                     (old->expires < expires && expires - old->expires < kExpirySlack));
+    const bool same_expiry =
+        old && (old->expires == expires ||
+                (old->expires < expires && expires - old->expires < kExpirySlack));
     if (same_expiry && old->expected == record.expected) return absl::OkStatus();
     RETURN_IF_ERROR(EnsureNamespace(write, ns));
     return write.Put(IngestKey(ns, options.ref), Encode(record));
@@ -231,10 +233,10 @@ absl::Status ContentRecords::RecordBlob(const base::Context& context, std::strin
     if (exists) return absl::OkStatus();
     const absl::Time now = absl::Now();
     RETURN_IF_ERROR(EnsureNamespace(write, ns));
-    return write.Put(BlobKey(ns, digest), Encode(BlobRecord{.size_bytes = size_bytes,
-                                                            .created = now,
-                                                            .updated = now,
-                                                            .labels = labels}));
+    return write.Put(
+        BlobKey(ns, digest),
+        Encode(BlobRecord{
+            .size_bytes = size_bytes, .created = now, .updated = now, .labels = labels}));
   }));
   if (exists) return base::AlreadyExists("content {}", digest.text());
   return database_.Publish(ns, "/content/create", "containerd.events.ContentCreate",
@@ -258,15 +260,15 @@ absl::StatusOr<IngestStatus> ContentRecords::StatusOf(const base::Context& conte
   return status;
 }
 
-absl::StatusOr<std::vector<IngestStatus>> ContentRecords::ListStatuses(
-    const base::Context& context, const base::Filter& filter) {
+absl::StatusOr<std::vector<IngestStatus>> ContentRecords::ListStatuses(const base::Context& context,
+                                                                       const base::Filter& filter) {
   RETURN_IF_ERROR(base::RequireNamespace(context));
   std::vector<std::pair<std::string, IngestRecord>> records;
   RETURN_IF_ERROR(database_.View([&](ReadTransaction& read) {
     return read.Scan(store::Key({table::kIngests, context.namespace_name()}),
                      [&](std::string_view key, std::string_view value) {
-                       Decode(value, records.emplace_back(store::SplitKey(key)[2], IngestRecord())
-                                         .second);
+                       Decode(value,
+                              records.emplace_back(store::SplitKey(key)[2], IngestRecord()).second);
                        return true;
                      });
   }));

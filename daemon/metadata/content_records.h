@@ -10,13 +10,12 @@ namespace ctrd::metadata {
 // The content store clients see: what a namespace has records of, over one `backend` that holds the
 // bytes of all. Publishes /content/….
 //
-// A blob is visible in a namespace from its commit there on. Opening a writer whose expected blob the
-// backend has already gives a finished ("adopted") writer, if `share_all` or the owner's label
+// A blob is visible in a namespace from its commit there on. Opening a writer whose expected blob
+// the backend has already gives a finished ("adopted") writer, if `share_all` or the owner's label
 // allows. Bytes go at the next garbage collection.
 class ContentRecords final : public content::ContentStore {
  public:
-  ContentRecords(Database& database, content::ContentStore& backend, Claims& claims,
-                 bool share_all)
+  ContentRecords(Database& database, content::ContentStore& backend, Claims& claims, bool share_all)
       : database_(database), backend_(backend), claims_(claims), share_all_(share_all) {}
 
   absl::StatusOr<content::Info> Stat(const base::Context& context,

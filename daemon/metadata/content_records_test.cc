@@ -17,7 +17,8 @@ using testing::Pair;
 class OwningContentStore final : public content::ContentStore {
  public:
   explicit OwningContentStore(const std::string& root) {
-    auto opened = Metadata::Open({.path = root + "/meta.lmdb", .sync = false}, &backend_, {}, nullptr);
+    auto opened =
+        Metadata::Open({.path = root + "/meta.lmdb", .sync = false}, &backend_, {}, nullptr);
     EXPECT_THAT(opened, IsOk());
     metadata_ = *std::move(opened);
   }
@@ -104,15 +105,16 @@ TEST_F(ContentRecordsTest, AdoptedWriterChecksWhatIsCommitted) {
   EXPECT_THAT(open()->Commit(other_, 3, {}, {}),
               StatusIs(StatusCode::kFailedPrecondition,
                        "\"r\" failed size validation: 4 != 3: failed precondition"));
-  EXPECT_THAT(open()->Commit(other_, 0, Digest::Of("x"), {}),
-              StatusIs(StatusCode::kFailedPrecondition,
-                       "\"r\" unexpected digest: failed precondition"));
+  EXPECT_THAT(
+      open()->Commit(other_, 0, Digest::Of("x"), {}),
+      StatusIs(StatusCode::kFailedPrecondition, "\"r\" unexpected digest: failed precondition"));
 }
 
 TEST_F(ContentRecordsTest, AdoptedWriterTakesOtherData) {
   const Digest digest = PutBlob(context_, "data");
   {
-    ASSERT_OK_AND_ASSIGN(auto writer, content().OpenWriter(other_, {.ref = "r", .expected = digest}));
+    ASSERT_OK_AND_ASSIGN(auto writer,
+                         content().OpenWriter(other_, {.ref = "r", .expected = digest}));
     ASSERT_THAT(writer->Write("+more"), IsOk());
     EXPECT_THAT(writer->Commit(other_, 9, Digest::Of("data+more"), {}), IsOk());
   }
@@ -137,21 +139,22 @@ TEST_F(ContentRecordsTest, IsolatedNamespaceMustBringItsBytes) {
   ASSERT_THAT(metadata_->namespaces().Update(
                   context_, {"ns", {{"containerd.io/namespace.shareable", "true"}}}, {}),
               IsOk());
-  ASSERT_OK_AND_ASSIGN(auto writer, content().OpenWriter(base::Context("third"),
-                                                         {.ref = "r", .expected = digest}));
+  ASSERT_OK_AND_ASSIGN(
+      auto writer, content().OpenWriter(base::Context("third"), {.ref = "r", .expected = digest}));
   EXPECT_EQ(writer->status().offset_bytes, 4);
 }
 
 TEST_F(ContentRecordsTest, ExistingBlobEndsTheOpenAndJoinsTheLease) {
   const Digest digest = PutBlob(context_, "data");
   ASSERT_THAT(metadata_->leases().Create(context_, {.id = "l"}), IsOk());
-  EXPECT_THAT(content().OpenWriter(context_.WithLease("l"), {.ref = "r", .expected = digest}),
-              StatusIs(StatusCode::kAlreadyExists, "content " + digest.text() + ": already exists"));
+  EXPECT_THAT(
+      content().OpenWriter(context_.WithLease("l"), {.ref = "r", .expected = digest}),
+      StatusIs(StatusCode::kAlreadyExists, "content " + digest.text() + ": already exists"));
   EXPECT_THAT(*metadata_->leases().ListResources(context_, "l"),
               ElementsAre(images::LeaseResource{digest.text(), "content"}));
-  EXPECT_THAT(content().OpenWriter(context_.WithLease("no"), {.ref = "r", .expected = digest}),
-              StatusIs(StatusCode::kNotFound,
-                       "unable to lease content: lease does not exist: not found"));
+  EXPECT_THAT(
+      content().OpenWriter(context_.WithLease("no"), {.ref = "r", .expected = digest}),
+      StatusIs(StatusCode::kNotFound, "unable to lease content: lease does not exist: not found"));
   EXPECT_THAT(content().OpenWriter(context_.WithLease("no"), {.ref = "r"}),
               StatusIs(StatusCode::kNotFound, "lease does not exist: not found"));
   EXPECT_THAT(*content().ListStatuses(context_, {}), ElementsAre());
@@ -199,8 +202,9 @@ TEST_F(ContentRecordsTest, SecondCommitIsToldAndChangesNothing) {
   const Digest digest = PutBlob(context_, "data", {{"a", "1"}});
   ASSERT_OK_AND_ASSIGN(auto writer, content().OpenWriter(context_, {.ref = "again"}));
   ASSERT_THAT(writer->Write("data"), IsOk());
-  EXPECT_THAT(writer->Commit(context_, 4, digest, {{"b", "2"}}),
-              StatusIs(StatusCode::kAlreadyExists, "content " + digest.text() + ": already exists"));
+  EXPECT_THAT(
+      writer->Commit(context_, 4, digest, {{"b", "2"}}),
+      StatusIs(StatusCode::kAlreadyExists, "content " + digest.text() + ": already exists"));
   EXPECT_THAT(content().Stat(context_, digest)->labels, ElementsAre(Pair("a", "1")));
   EXPECT_THAT(*content().ListStatuses(context_, {}), ElementsAre());
 }
@@ -208,8 +212,8 @@ TEST_F(ContentRecordsTest, SecondCommitIsToldAndChangesNothing) {
 TEST_F(ContentRecordsTest, LabelsAreReplacedOrSetOneByOne) {
   const Digest digest = PutBlob(context_, "data", {{"a", "1"}, {"b", "2"}});
   content::Info change{.digest = digest, .labels = {{"a", ""}, {"c", "3"}}};
-  ASSERT_OK_AND_ASSIGN(auto info, content().Update(context_, change,
-                                                   {.replace_all = false, .keys = {"a", "c"}}));
+  ASSERT_OK_AND_ASSIGN(
+      auto info, content().Update(context_, change, {.replace_all = false, .keys = {"a", "c"}}));
   EXPECT_THAT(info.labels, ElementsAre(Pair("b", "2"), Pair("c", "3")));
   ASSERT_OK_AND_ASSIGN(info, content().Update(context_, change, {}));
   EXPECT_THAT(info.labels, ElementsAre(Pair("c", "3")));
@@ -221,12 +225,11 @@ TEST_F(ContentRecordsTest, LabelsAreReplacedOrSetOneByOne) {
 namespace ctrd::content {
 namespace {
 
-INSTANTIATE_TEST_SUITE_P(Namespaced, ContentStoreSuite,
-                         testing::Values(ContentDriver{.name = "Namespaced",
-                                                       .open = metadata::OpenOwning,
-                                                       .persistent = false,
-                                                       .labels = true}),
-                         NameOf);
+INSTANTIATE_TEST_SUITE_P(
+    Namespaced, ContentStoreSuite,
+    testing::Values(ContentDriver{
+        .name = "Namespaced", .open = metadata::OpenOwning, .persistent = false, .labels = true}),
+    NameOf);
 
 }  // namespace
 }  // namespace ctrd::content

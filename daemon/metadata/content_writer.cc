@@ -40,9 +40,10 @@ std::unique_ptr<ContentWriter> ContentWriter::Adopt(ContentRecords& store,
 
 absl::Status ContentWriter::StartOver() {
   const Claims::Claim claim = store_.claims_.Take(backend_ref_);
-  ASSIGN_OR_RETURN(inner_, store_.backend_.OpenWriter(context_, {.ref = backend_ref_,
-                                                                 .total_bytes = options_.total_bytes,
-                                                                 .expected = {}}));
+  ASSIGN_OR_RETURN(
+      inner_,
+      store_.backend_.OpenWriter(
+          context_, {.ref = backend_ref_, .total_bytes = options_.total_bytes, .expected = {}}));
   return inner_->Truncate(0);
 }
 

@@ -61,15 +61,15 @@ TEST_F(GarbageCollectorTest, RootsStay) {
   CommitSnapshot(context_, "base", "");
   CommitSnapshot(context_, "s", "base", {{"containerd.io/gc.root.name", "x"}});
   CommitSnapshot(context_, "c", "");
-  ASSERT_THAT(metadata_->containers().Create(context_, {.id = "c",
-                                                        .runtime = {"rt", {}},
-                                                        .snapshotter = "fake",
-                                                        .snapshot_key = "c"}),
-              IsOk());
+  ASSERT_THAT(
+      metadata_->containers().Create(
+          context_, {.id = "c", .runtime = {"rt", {}}, .snapshotter = "fake", .snapshot_key = "c"}),
+      IsOk());
   const Digest by_sandbox = PutBlob(context_, "sandboxed");
-  ASSERT_THAT(metadata_->sandboxes().Create(
-                  context_, {.id = "s", .labels = {{"containerd.io/gc.ref.content", by_sandbox.text()}}}),
-              IsOk());
+  ASSERT_THAT(
+      metadata_->sandboxes().Create(
+          context_, {.id = "s", .labels = {{"containerd.io/gc.ref.content", by_sandbox.text()}}}),
+      IsOk());
   Collect();
   EXPECT_TRUE(HasBlob(context_, blob) && HasBlob(context_, by_sandbox));
   EXPECT_TRUE(HasSnapshot(context_, "s") && HasSnapshot(context_, "base") &&
@@ -88,8 +88,7 @@ TEST_F(GarbageCollectorTest, NamespacesDoNotKeepEachOthersThings) {
 
 TEST_F(GarbageCollectorTest, LeasesKeepWhatTheyListUntilTheyExpire) {
   const Digest child = PutBlob(context_, "child");
-  const Digest blob =
-      PutBlob(context_, "b", {{"containerd.io/gc.ref.content.0", child.text()}});
+  const Digest blob = PutBlob(context_, "b", {{"containerd.io/gc.ref.content.0", child.text()}});
   Lease("live", {{"containerd.io/gc.expire", Future()}}, {{blob.text(), "content"}});
   Lease("odd", {{"containerd.io/gc.expire", "tomorrow"}}, {});
   const Digest late = PutBlob(context_, "late");
@@ -130,7 +129,8 @@ TEST_F(GarbageCollectorTest, ExpiredImageGoesWithItsEvent) {
 
 TEST_F(GarbageCollectorTest, BackReferencesTieAThingToItsOwner) {
   const Digest owner = PutBlob(context_, "owner", {{"containerd.io/gc.root", "x"}});
-  const Digest tied = PutBlob(context_, "tied", {{"containerd.io/gc.bref.content.x", owner.text()}});
+  const Digest tied =
+      PutBlob(context_, "tied", {{"containerd.io/gc.bref.content.x", owner.text()}});
   const Digest stray = PutBlob(context_, "stray", {{"containerd.io/gc.bref.container", "no"}});
   CommitSnapshot(context_, "s", "", {{"containerd.io/gc.bref.content", tied.text()}});
   CommitSnapshot(context_, "t", "", {{"containerd.io/gc.bref.snapshot.fake/x", "s"}});
@@ -142,11 +142,11 @@ TEST_F(GarbageCollectorTest, BackReferencesTieAThingToItsOwner) {
 TEST_F(GarbageCollectorTest, ConditionalReferencesAskWhenTheSnapshotWasUsed) {
   const base::Labels used{{"containerd.io/gc.cond.value-usedat", Past()}};
   for (const std::string name : {"a", "b", "c"}) CommitSnapshot(context_, name, "", used);
-  const Digest blob =
-      PutBlob(context_, "b", {{"containerd.io/gc.root", "x"},
-                              {"containerd.io/gc.cond.snapshot.fake/1", "usedat<2h|a"},
-                              {"containerd.io/gc.cond.snapshot.fake/2", "usedat<1m|b"},
-                              {"containerd.io/gc.cond.snapshot.fake/3", "bad,usedat>30m|c"}});
+  const Digest blob = PutBlob(context_, "b",
+                              {{"containerd.io/gc.root", "x"},
+                               {"containerd.io/gc.cond.snapshot.fake/1", "usedat<2h|a"},
+                               {"containerd.io/gc.cond.snapshot.fake/2", "usedat<1m|b"},
+                               {"containerd.io/gc.cond.snapshot.fake/3", "bad,usedat>30m|c"}});
   Collect();
   EXPECT_TRUE(HasSnapshot(context_, "a") && HasSnapshot(context_, "c"));
   EXPECT_FALSE(HasSnapshot(context_, "b"));
@@ -209,8 +209,9 @@ TEST_F(GarbageCollectorTest, WritersAndCollectorsDoNotHarmEachOther) {
         const std::string data = "shared" + std::to_string(i % 3);
         const Digest digest = Digest::Of(data);
         const std::string ref = std::to_string(w) + "-" + std::to_string(i);
-        ASSERT_THAT(content::WriteBlob(lease->context(), metadata_->content(), ref, data, digest, {}),
-                    IsOk());
+        ASSERT_THAT(
+            content::WriteBlob(lease->context(), metadata_->content(), ref, data, digest, {}),
+            IsOk());
         EXPECT_THAT(content::ReadBlob(context_, metadata_->content(), digest), IsOk());
         ASSERT_THAT(snapshots().Prepare(lease->context(), ref, "", {}), IsOk());
         EXPECT_THAT(snapshots().MountsOf(context_, ref), IsOk());

@@ -17,7 +17,8 @@ std::string LeaseKey(std::string_view ns, std::string_view id) {
   return store::Key({table::kLeases, ns, id});
 }
 
-std::string ResourceKey(std::string_view ns, std::string_view lease, const LeaseResource& resource) {
+std::string ResourceKey(std::string_view ns, std::string_view lease,
+                        const LeaseResource& resource) {
   return store::Key({table::kLeaseResources, ns, lease, resource.type, resource.id});
 }
 

@@ -21,8 +21,8 @@ class LeaseStore final : public images::LeaseManager {
   absl::Status DeleteResource(const base::Context& context, std::string_view lease,
                               const images::LeaseResource& resource) override;
   // In order of type, then id.
-  absl::StatusOr<std::vector<images::LeaseResource>> ListResources(
-      const base::Context& context, std::string_view lease) override;
+  absl::StatusOr<std::vector<images::LeaseResource>> ListResources(const base::Context& context,
+                                                                   std::string_view lease) override;
 
  private:
   Database& database_;

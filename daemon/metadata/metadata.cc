@@ -70,11 +70,11 @@ absl::StatusOr<SharingPolicy> ParseSharingPolicy(std::string_view text) {
 absl::StatusOr<std::unique_ptr<Metadata>> Metadata::Open(
     const MetadataOptions& options, content::ContentStore* backend,
     std::map<std::string, snapshots::Snapshotter*> drivers, base::EventSink* events) {
-  ASSIGN_OR_RETURN(auto store,
-                   store::OpenStore(options.path, {.sync = options.sync,
-                                                   .lock_timeout = options.lock_timeout}));
-  return std::unique_ptr<Metadata>(new Metadata(
-      std::make_unique<Parts>(std::move(store), options, *backend, drivers, events)));
+  ASSIGN_OR_RETURN(
+      auto store,
+      store::OpenStore(options.path, {.sync = options.sync, .lock_timeout = options.lock_timeout}));
+  return std::unique_ptr<Metadata>(
+      new Metadata(std::make_unique<Parts>(std::move(store), options, *backend, drivers, events)));
 }
 
 Metadata::Metadata(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Metadata: everything the daemon knows by namespace, over one store file, one content store and any
-// number of snapshot drivers.
+// Metadata: everything the daemon knows by namespace, over one store file, one content store and
+// any number of snapshot drivers.
 //
 //   clients' names, labels, leases, visibility     here, one transaction per change
 //   bytes and mounts                               in the back ends, which know no namespaces

@@ -42,8 +42,8 @@ absl::StatusOr<std::vector<std::string>> Remains(ReadTransaction& read, std::str
                    KeysWithPrefix(read, store::Key({table::kSnapshotters, name})));
   for (const std::string& key : snapshotters) {
     const std::string snapshotter = store::SplitKey(key)[2];
-    ASSIGN_OR_RETURN(const bool any, AnyWithPrefix(read, store::Key({table::kSnapshots, name,
-                                                                     snapshotter})));
+    ASSIGN_OR_RETURN(const bool any,
+                     AnyWithPrefix(read, store::Key({table::kSnapshots, name, snapshotter})));
     if (any) remains.push_back(fmt::format("snapshots on {} snapshotter", Quote(snapshotter)));
   }
   return remains;

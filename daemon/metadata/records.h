@@ -20,17 +20,18 @@ namespace ctrd::metadata {
 
 // The first part of every key.
 namespace table {
-inline constexpr std::string_view kNamespaces = "namespace";       // name
-inline constexpr std::string_view kContainers = "container";       // namespace, id
-inline constexpr std::string_view kImages = "image";               // namespace, name
-inline constexpr std::string_view kLeases = "lease";               // namespace, id
-inline constexpr std::string_view kLeaseResources = "resource";    // namespace, lease, type, id
-inline constexpr std::string_view kSandboxes = "sandbox";          // namespace, id
-inline constexpr std::string_view kBlobs = "blob";                 // namespace, digest
-inline constexpr std::string_view kIngests = "ingest";             // namespace, ref
-inline constexpr std::string_view kSnapshots = "snapshot";         // namespace, snapshotter, key
-inline constexpr std::string_view kSnapshotChildren = "child";     // namespace, snapshotter, parent, key
-inline constexpr std::string_view kSnapshotters = "snapshotter";   // namespace, snapshotter
+inline constexpr std::string_view kNamespaces = "namespace";     // name
+inline constexpr std::string_view kContainers = "container";     // namespace, id
+inline constexpr std::string_view kImages = "image";             // namespace, name
+inline constexpr std::string_view kLeases = "lease";             // namespace, id
+inline constexpr std::string_view kLeaseResources = "resource";  // namespace, lease, type, id
+inline constexpr std::string_view kSandboxes = "sandbox";        // namespace, id
+inline constexpr std::string_view kBlobs = "blob";               // namespace, digest
+inline constexpr std::string_view kIngests = "ingest";           // namespace, ref
+inline constexpr std::string_view kSnapshots = "snapshot";       // namespace, snapshotter, key
+inline constexpr std::string_view kSnapshotChildren =
+    "child";  // namespace, snapshotter, parent, key
+inline constexpr std::string_view kSnapshotters = "snapshotter";  // namespace, snapshotter
 }  // namespace table
 
 struct NamespaceRecord {

@@ -28,10 +28,12 @@ class RulesTest : public MetadataTest {
 };
 
 TEST_F(RulesTest, EveryCallNeedsANamespace) {
-  EXPECT_THAT(containers().List(base::Context(), {}),
-              StatusIs(StatusCode::kFailedPrecondition, "namespace is required: failed precondition"));
-  EXPECT_THAT(metadata_->images().Get(base::Context("a b"), "x"),
-              StatusIs(StatusCode::kInvalidArgument, HasSubstr("namespace validation: identifier")));
+  EXPECT_THAT(
+      containers().List(base::Context(), {}),
+      StatusIs(StatusCode::kFailedPrecondition, "namespace is required: failed precondition"));
+  EXPECT_THAT(
+      metadata_->images().Get(base::Context("a b"), "x"),
+      StatusIs(StatusCode::kInvalidArgument, HasSubstr("namespace validation: identifier")));
 }
 
 TEST_F(RulesTest, NamespaceLifeCycle) {
@@ -41,9 +43,9 @@ TEST_F(RulesTest, NamespaceLifeCycle) {
   EXPECT_THAT(namespaces.Create(context_, {"a", {}}),
               StatusIs(StatusCode::kAlreadyExists, "namespace \"a\": already exists"));
   EXPECT_THAT(namespaces.Create(context_, {"b-", {}}), StatusIs(StatusCode::kInvalidArgument));
-  EXPECT_THAT(namespaces.Update(context_, {"a", {}}, {"labels"}),
-              StatusIs(StatusCode::kInvalidArgument,
-                       "cannot update \"labels\" field: invalid argument"));
+  EXPECT_THAT(
+      namespaces.Update(context_, {"a", {}}, {"labels"}),
+      StatusIs(StatusCode::kInvalidArgument, "cannot update \"labels\" field: invalid argument"));
   EXPECT_THAT(namespaces.Update(context_, {"a", {{"x.y", "1"}}}, {"labels.x.y"}), IsOk());
   EXPECT_THAT(namespaces.Get(context_, "a")->labels, ElementsAre(Pair("k", "v"), Pair("x.y", "1")));
   EXPECT_THAT(namespaces.Update(context_, {"a", {{"z", "1"}}}, {}), IsOk());
@@ -51,9 +53,8 @@ TEST_F(RulesTest, NamespaceLifeCycle) {
   EXPECT_THAT(namespaces.Delete(context_, "a"), IsOk());
   EXPECT_THAT(namespaces.Delete(context_, "a"),
               StatusIs(StatusCode::kNotFound, "namespace \"a\": not found"));
-  EXPECT_THAT(events_.TakeTopics(),
-              ElementsAre("a /namespaces/create", "a /namespaces/update", "a /namespaces/update",
-                          "a /namespaces/delete"));
+  EXPECT_THAT(events_.TakeTopics(), ElementsAre("a /namespaces/create", "a /namespaces/update",
+                                                "a /namespaces/update", "a /namespaces/delete"));
 }
 
 TEST_F(RulesTest, NamespaceThatHoldsThingsStays) {
@@ -61,10 +62,11 @@ TEST_F(RulesTest, NamespaceThatHoldsThingsStays) {
   ASSERT_THAT(metadata_->images().Create(context_, MinimalImage("i")), IsOk());
   ASSERT_THAT(containers().Create(context_, Minimal("c")), IsOk());
   CommitSnapshot(context_, "s", "");
-  EXPECT_THAT(metadata_->namespaces().Delete(context_, "ns"),
-              StatusIs(StatusCode::kFailedPrecondition,
-                       "namespace \"ns\" must be empty, but it still has images, blobs, containers, "
-                       "snapshots on \"fake\" snapshotter: failed precondition"));
+  EXPECT_THAT(
+      metadata_->namespaces().Delete(context_, "ns"),
+      StatusIs(StatusCode::kFailedPrecondition,
+               "namespace \"ns\" must be empty, but it still has images, blobs, containers, "
+               "snapshots on \"fake\" snapshotter: failed precondition"));
 }
 
 TEST_F(RulesTest, ContainerIsStoredAsItIs) {
@@ -99,22 +101,26 @@ TEST_F(RulesTest, ContainerErrorsAtCreate) {
     return containers().Create(context_, container).status();
   };
   const std::string prefix = "create container failed validation: ";
-  EXPECT_THAT(error([](Container& c) { c.id = "-"; }),
-              StatusIs(StatusCode::kInvalidArgument, HasSubstr(prefix + "container.ID: identifier")));
-  EXPECT_THAT(error([](Container& c) { c.extensions[""] = {}; }),
-              StatusIs(StatusCode::kInvalidArgument,
-                       prefix + "container.Extension keys must not be zero-length: invalid argument"));
-  EXPECT_THAT(error([](Container& c) { c.labels["k"] = std::string(4096, 'v'); }),
-              StatusIs(StatusCode::kInvalidArgument,
-                       prefix + "containers.Labels: label key and value length (4097 bytes) greater "
-                                "than maximum size (4096 bytes), key: k: invalid argument"));
+  EXPECT_THAT(
+      error([](Container& c) { c.id = "-"; }),
+      StatusIs(StatusCode::kInvalidArgument, HasSubstr(prefix + "container.ID: identifier")));
+  EXPECT_THAT(
+      error([](Container& c) { c.extensions[""] = {}; }),
+      StatusIs(StatusCode::kInvalidArgument,
+               prefix + "container.Extension keys must not be zero-length: invalid argument"));
+  EXPECT_THAT(
+      error([](Container& c) { c.labels["k"] = std::string(4096, 'v'); }),
+      StatusIs(StatusCode::kInvalidArgument,
+               prefix + "containers.Labels: label key and value length (4097 bytes) greater "
+                        "than maximum size (4096 bytes), key: k: invalid argument"));
   EXPECT_THAT(error([](Container& c) { c.runtime.name = ""; }),
               StatusIs(StatusCode::kInvalidArgument,
                        prefix + "container.Runtime.Name must be set: invalid argument"));
-  EXPECT_THAT(error([](Container& c) { c.snapshot_key = "k"; }),
-              StatusIs(StatusCode::kInvalidArgument,
-                       prefix + "container.Snapshotter must be set if container.SnapshotKey is set: "
-                                "invalid argument"));
+  EXPECT_THAT(
+      error([](Container& c) { c.snapshot_key = "k"; }),
+      StatusIs(StatusCode::kInvalidArgument,
+               prefix + "container.Snapshotter must be set if container.SnapshotKey is set: "
+                        "invalid argument"));
   EXPECT_THAT(error([](Container& c) { c.spec = {}; }), IsOk());
   EXPECT_THAT(error([](Container&) {}),
               StatusIs(StatusCode::kAlreadyExists, "container \"c\": already exists"));
@@ -208,15 +214,16 @@ TEST_F(RulesTest, ImageErrors) {
               StatusIs(StatusCode::kInvalidArgument, "Image.Name required: invalid argument"));
   EXPECT_THAT(error([](auto& i) { i.labels["k"] = std::string(4096, 'v'); }),
               StatusIs(StatusCode::kInvalidArgument, HasSubstr("image.Labels: label key")));
-  EXPECT_THAT(error([](auto& i) { i.target.digest = "x"; }),
-              StatusIs(StatusCode::kInvalidArgument,
-                       "target.Digest \"x\" invalid: invalid checksum digest format: invalid argument"));
+  EXPECT_THAT(
+      error([](auto& i) { i.target.digest = "x"; }),
+      StatusIs(StatusCode::kInvalidArgument,
+               "target.Digest \"x\" invalid: invalid checksum digest format: invalid argument"));
   EXPECT_THAT(error([](auto& i) { i.target.size_bytes = 0; }),
               StatusIs(StatusCode::kInvalidArgument,
                        "target.Size must be greater than zero: invalid argument"));
-  EXPECT_THAT(error([](auto& i) { i.target.media_type = ""; }),
-              StatusIs(StatusCode::kInvalidArgument,
-                       "target.MediaType must be set: invalid argument"));
+  EXPECT_THAT(
+      error([](auto& i) { i.target.media_type = ""; }),
+      StatusIs(StatusCode::kInvalidArgument, "target.MediaType must be set: invalid argument"));
   EXPECT_THAT(error([](auto&) {}), IsOk());
   EXPECT_THAT(error([](auto&) {}),
               StatusIs(StatusCode::kAlreadyExists, "image \"i\": already exists"));
@@ -256,8 +263,8 @@ TEST_F(RulesTest, Leases) {
   EXPECT_THAT(leases.Create(context_, {.id = "l"}),
               StatusIs(StatusCode::kAlreadyExists, "lease \"l\": already exists"));
   const std::string digest = content::Digest::Of("x").text();
-  const std::vector<images::LeaseResource> resources{{digest, "content"}, {"img", "images"},
-                                                     {"ref", "ingests"}, {"a/b", "snapshots/fake"}};
+  const std::vector<images::LeaseResource> resources{
+      {digest, "content"}, {"img", "images"}, {"ref", "ingests"}, {"a/b", "snapshots/fake"}};
   for (auto r = resources.rbegin(); r != resources.rend(); ++r) {
     EXPECT_THAT(leases.AddResource(context_, "l", *r), IsOk());
     EXPECT_THAT(leases.AddResource(context_, "l", *r), IsOk());
@@ -299,7 +306,8 @@ TEST_F(RulesTest, Sandboxes) {
   SandboxStore& sandboxes = metadata_->sandboxes();
   EXPECT_THAT(sandboxes.Get(context_, "s"),
               StatusIs(StatusCode::kNotFound, "no sandbox buckets: not found"));
-  const Sandbox wanted{.id = "s", .runtime = {"rt", {}}, .labels = {{"a", "1"}}, .sandboxer = "shim"};
+  const Sandbox wanted{
+      .id = "s", .runtime = {"rt", {}}, .labels = {{"a", "1"}}, .sandboxer = "shim"};
   ASSERT_THAT(sandboxes.Create(context_, wanted), IsOk());
   EXPECT_THAT(sandboxes.Create(context_, wanted),
               StatusIs(StatusCode::kAlreadyExists,
@@ -333,7 +341,9 @@ TEST_F(RulesTest, EventsCarryTheirFields) {
   const std::vector<base::Event> events = events_.Take();
   ASSERT_EQ(events.size(), 1);
   EXPECT_EQ(events[0].payload.type_url, "containerd.events.ContainerCreate");
-  EXPECT_EQ(events[0].payload.value, "\x0a\x01" "c\x12\x03img\x1a\x04\x0a\x02rt");
+  EXPECT_EQ(events[0].payload.value,
+            "\x0a\x01"
+            "c\x12\x03img\x1a\x04\x0a\x02rt");
 }
 
 }  // namespace

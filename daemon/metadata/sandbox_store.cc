@@ -134,8 +134,7 @@ absl::StatusOr<std::vector<Sandbox>> SandboxStore::List(const base::Context& con
   return sandboxes;
 }
 
-absl::StatusOr<Sandbox> SandboxStore::Create(const base::Context& context,
-                                             const Sandbox& sandbox) {
+absl::StatusOr<Sandbox> SandboxStore::Create(const base::Context& context, const Sandbox& sandbox) {
   RETURN_IF_ERROR(base::RequireNamespace(context));
   const std::string& ns = context.namespace_name();
   RETURN_IF_ERROR(Validate(sandbox));

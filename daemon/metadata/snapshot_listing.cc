@@ -34,9 +34,8 @@ absl::StatusOr<Info> SnapshotRecords::Update(const base::Context& context, const
   }
   const Info backend_info{.name = record.backend_name, .labels = InheritedLabels(info.labels)};
   const bool driver_concerned = update.replace_all || !inherited.keys.empty();
-  ASSIGN_OR_RETURN(Info updated, driver_concerned
-                                     ? driver_.Update(context, backend_info, inherited)
-                                     : driver_.Stat(context, record.backend_name));
+  ASSIGN_OR_RETURN(Info updated, driver_concerned ? driver_.Update(context, backend_info, inherited)
+                                                  : driver_.Stat(context, record.backend_name));
   RETURN_IF_ERROR(database_.Update([&](WriteTransaction& write) -> absl::Status {
     ASSIGN_OR_RETURN(auto found, Find<SnapshotRecord>(write, KeyOf(context, info.name)));
     if (!found) return NotFound("snapshot {} does not exist", info.name);
@@ -57,15 +56,16 @@ absl::Status SnapshotRecords::Walk(const base::Context& context, const base::Fil
   RETURN_IF_ERROR(base::RequireNamespace(context));
   std::vector<std::pair<std::string, SnapshotRecord>> records;
   RETURN_IF_ERROR(database_.View([&](ReadTransaction& read) {
-    return read.Scan(store::Key({table::kSnapshots, context.namespace_name(), name_}),
-                     [&](std::string_view key, std::string_view value) {
-                       Decode(value, records.emplace_back(store::SplitKey(key)[3], SnapshotRecord())
-                                         .second);
-                       return true;
-                     });
+    return read.Scan(
+        store::Key({table::kSnapshots, context.namespace_name(), name_}),
+        [&](std::string_view key, std::string_view value) {
+          Decode(value, records.emplace_back(store::SplitKey(key)[3], SnapshotRecord()).second);
+          return true;
+        });
   }));
   if (records.empty()) return absl::OkStatus();
-  std::map<std::string, Info> held;  // By the driver, all namespaces: one walk is cheaper than n calls.
+  std::map<std::string, Info>
+      held;  // By the driver, all namespaces: one walk is cheaper than n calls.
   RETURN_IF_ERROR(driver_.Walk(context, base::Filter(), [&](const Info& info) {
     held.emplace(info.name, info);
     return absl::OkStatus();

@@ -77,8 +77,7 @@ absl::Status SnapshotRecords::Erase(WriteTransaction& write, const base::Context
                                     std::string_view key, const SnapshotRecord& record) {
   RETURN_IF_ERROR(RemoveFromLease(write, context, resource_type_, key));
   if (!record.parent.empty()) {
-    RETURN_IF_ERROR(
-        write.Delete(ChildKey(context.namespace_name(), name_, record.parent, key)));
+    RETURN_IF_ERROR(write.Delete(ChildKey(context.namespace_name(), name_, record.parent, key)));
   }
   return write.Delete(KeyOf(context, key));
 }
@@ -92,9 +91,8 @@ absl::Status SnapshotRecords::CheckFree(const base::Context& context, std::strin
   }));
   if (!exists) return absl::OkStatus();
   if (!context.lease().empty()) {
-    RETURN_IF_ERROR(database_.Update([&](WriteTransaction& write) {
-      return AddToLease(write, context, resource_type_, name);
-    }));
+    RETURN_IF_ERROR(database_.Update(
+        [&](WriteTransaction& write) { return AddToLease(write, context, resource_type_, name); }));
   }
   return AlreadyExists("{}", taken_text);
 }
@@ -108,8 +106,7 @@ void SnapshotRecords::Discard(const base::Context& context, const std::string& b
 }
 
 absl::StatusOr<base::Mounts> SnapshotRecords::Prepare(const base::Context& context,
-                                                      std::string_view key,
-                                                      std::string_view parent,
+                                                      std::string_view key, std::string_view parent,
                                                       const base::Labels& labels) {
   Request request{.key = std::string(key), .parent = std::string(parent), .labels = labels};
   ASSIGN_OR_RETURN(base::Mounts mounts, Make(context, std::move(request)));
@@ -122,10 +119,8 @@ absl::StatusOr<base::Mounts> SnapshotRecords::Prepare(const base::Context& conte
 absl::StatusOr<base::Mounts> SnapshotRecords::View(const base::Context& context,
                                                    std::string_view key, std::string_view parent,
                                                    const base::Labels& labels) {
-  Request request{.read_only = true,
-                  .key = std::string(key),
-                  .parent = std::string(parent),
-                  .labels = labels};
+  Request request{
+      .read_only = true, .key = std::string(key), .parent = std::string(parent), .labels = labels};
   return Make(context, std::move(request));
 }
 
@@ -139,8 +134,7 @@ absl::StatusOr<base::Mounts> SnapshotRecords::Make(const base::Context& context,
                               fmt::format("target snapshot {}", Quote(request.target))));
   }
   RETURN_IF_ERROR(CheckFree(context, request.key, fmt::format("snapshot {}", Quote(request.key))));
-  RETURN_IF_ERROR(
-      database_.View([&](ReadTransaction& read) { return CheckLease(read, context); }));
+  RETURN_IF_ERROR(database_.View([&](ReadTransaction& read) { return CheckLease(read, context); }));
   if (!request.parent.empty()) {
     ASSIGN_OR_RETURN(const SnapshotRecord parent, Load(context, request.parent, "parent snapshot"));
     request.backend_parent = parent.backend_name;
@@ -150,9 +144,8 @@ absl::StatusOr<base::Mounts> SnapshotRecords::Make(const base::Context& context,
   const Claims::Claim claim = claims_.Take(backend_name);
   const base::Labels inherited = InheritedLabels(request.labels);
   absl::StatusOr<base::Mounts> mounts =
-      request.read_only
-          ? driver_.View(context, backend_name, request.backend_parent, inherited)
-          : driver_.Prepare(context, backend_name, request.backend_parent, inherited);
+      request.read_only ? driver_.View(context, backend_name, request.backend_parent, inherited)
+                        : driver_.Prepare(context, backend_name, request.backend_parent, inherited);
   if (absl::IsAlreadyExists(mounts.status())) {
     if (!request.target.empty()) return AdoptTarget(context, request);
     return absl::UnknownError(base::ToAbsl(fmt::format(
@@ -180,9 +173,9 @@ absl::StatusOr<base::Mounts> SnapshotRecords::Make(const base::Context& context,
 // The driver says it has the layer `request.target` already: finds it there and records it. Always
 // an error, kAlreadyExists when all went well.
 absl::Status SnapshotRecords::AdoptTarget(const base::Context& context, const Request& request) {
-  const std::vector<std::string> filters{
-      fmt::format("labels.{}=={},parent=={}", Quote(kTargetLabel), Quote(request.target),
-                  Quote(request.backend_parent))};
+  const std::vector<std::string> filters{fmt::format("labels.{}=={},parent=={}",
+                                                     Quote(kTargetLabel), Quote(request.target),
+                                                     Quote(request.backend_parent))};
   ASSIGN_OR_RETURN(const base::Filter filter, base::Filter::Parse(filters));
   std::optional<Info> found;
   RETURN_IF_ERROR(driver_.Walk(context, filter, [&](const Info& info) {
@@ -224,9 +217,9 @@ absl::Status SnapshotRecords::Commit(const base::Context& context, std::string_v
   ASSIGN_OR_RETURN(const base::Labels checked, CheckLabels(labels, "info.Labels"));
   if (name.empty() || key.empty()) return EmptyKey();
   RETURN_IF_ERROR(database_.View([&](ReadTransaction& read) -> absl::Status {
-    ASSIGN_OR_RETURN(const bool used,
-                     Exists(read, store::Key({table::kSnapshotters, context.namespace_name(),
-                                              name_})));
+    ASSIGN_OR_RETURN(
+        const bool used,
+        Exists(read, store::Key({table::kSnapshotters, context.namespace_name(), name_})));
     if (!used) return NotFound("can not find snapshotter {}", Quote(name_));
     return CheckLease(read, context);
   }));
@@ -244,13 +237,12 @@ absl::Status SnapshotRecords::Commit(const base::Context& context, std::string_v
   RETURN_IF_ERROR(driver_.Commit(context, committed.backend_name, active.backend_name,
                                  InheritedLabels(checked), backend_parent));
   committed.created = committed.updated = absl::Now();
-  const absl::Status stored = database_.Update(
-      [&](WriteTransaction& write) -> absl::Status {
-        ASSIGN_OR_RETURN(const bool taken, Exists(write, KeyOf(context, name)));
-        if (taken) return AlreadyExists("snapshot {}", Quote(name));
-        RETURN_IF_ERROR(Insert(write, context, name, committed));
-        return Erase(write, context, key, active);
-      });
+  const absl::Status stored = database_.Update([&](WriteTransaction& write) -> absl::Status {
+    ASSIGN_OR_RETURN(const bool taken, Exists(write, KeyOf(context, name)));
+    if (taken) return AlreadyExists("snapshot {}", Quote(name));
+    RETURN_IF_ERROR(Insert(write, context, name, committed));
+    return Erase(write, context, key, active);
+  });
   if (!stored.ok()) {
     Discard(context, committed.backend_name);
     return stored;
@@ -267,9 +259,9 @@ absl::Status SnapshotRecords::Remove(const base::Context& context, std::string_v
       [&](WriteTransaction& write) -> absl::Status {
         ASSIGN_OR_RETURN(const auto record, Find<SnapshotRecord>(write, KeyOf(context, key)));
         if (!record) return NotFound("snapshot {} does not exist", key);
-        ASSIGN_OR_RETURN(const bool has_child,
-                         AnyWithPrefix(write, store::Key({table::kSnapshotChildren, ns, name_,
-                                                          key})));
+        ASSIGN_OR_RETURN(
+            const bool has_child,
+            AnyWithPrefix(write, store::Key({table::kSnapshotChildren, ns, name_, key})));
         if (has_child) return base::FailedPrecondition("cannot remove snapshot with child");
         // Before the commit: whoever hears of it may collect at once.
         claims_.MarkDirty();

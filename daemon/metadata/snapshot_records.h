@@ -14,8 +14,9 @@ namespace ctrd::metadata {
 // One snapshot driver as clients see it: by namespace, with all labels, leases and the protocol of
 // target references. Publishes /snapshot/….
 //
-// In the driver a snapshot is called "<namespace>/<number>/<client's name>"; the number is used once.
-// Remove takes the record away at once, what the driver keeps goes at the next garbage collection.
+// In the driver a snapshot is called "<namespace>/<number>/<client's name>"; the number is used
+// once. Remove takes the record away at once, what the driver keeps goes at the next garbage
+// collection.
 class SnapshotRecords final : public snapshots::Snapshotter {
  public:
   SnapshotRecords(Database& database, std::string name, snapshots::Snapshotter& driver,

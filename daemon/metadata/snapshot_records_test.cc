@@ -15,10 +15,12 @@ class SnapshotRecordsTest : public MetadataTest {
  protected:
   std::vector<snapshots::Info> InDriver() {
     std::vector<snapshots::Info> infos;
-    EXPECT_THAT(driver_.Walk(context_, {}, [&](const snapshots::Info& info) {
-      infos.push_back(info);
-      return absl::OkStatus();
-    }), IsOk());
+    EXPECT_THAT(driver_.Walk(context_, {},
+                             [&](const snapshots::Info& info) {
+                               infos.push_back(info);
+                               return absl::OkStatus();
+                             }),
+                IsOk());
     return infos;
   }
 };
@@ -37,9 +39,8 @@ TEST_F(SnapshotRecordsTest, NamesAreTheClients) {
   for (const snapshots::Info& backend : InDriver()) {
     EXPECT_TRUE(backend.name.starts_with("ns/") || backend.name.starts_with("other/"));
   }
-  EXPECT_THAT(events_.TakeTopics(),
-              ElementsAre("ns /snapshot/prepare", "ns /snapshot/commit", "ns /snapshot/prepare",
-                          "other /snapshot/prepare"));
+  EXPECT_THAT(events_.TakeTopics(), ElementsAre("ns /snapshot/prepare", "ns /snapshot/commit",
+                                                "ns /snapshot/prepare", "other /snapshot/prepare"));
 }
 
 TEST_F(SnapshotRecordsTest, ErrorsAreInTheClientsNames) {
@@ -80,15 +81,14 @@ TEST_F(SnapshotRecordsTest, ErrorsAreInTheClientsNames) {
 }
 
 TEST_F(SnapshotRecordsTest, DriverSeesOnlyItsLabels) {
-  const base::Labels labels{{"user", "1"},
-                            {"containerd.io/gc.root", "x"},
-                            {"containerd.io/snapshot/diff-id", "d"}};
+  const base::Labels labels{
+      {"user", "1"}, {"containerd.io/gc.root", "x"}, {"containerd.io/snapshot/diff-id", "d"}};
   ASSERT_THAT(snapshots().Prepare(context_, "k", "", labels), IsOk());
   EXPECT_THAT(InDriver()[0].labels, ElementsAre(Pair("containerd.io/snapshot/diff-id", "d")));
   EXPECT_EQ(snapshots().Stat(context_, "k")->labels, labels);
   const snapshots::Info change{.name = "k", .labels = {{"user", "2"}}};
-  ASSERT_OK_AND_ASSIGN(auto info, snapshots().Update(context_, change,
-                                                     {.replace_all = false, .keys = {"user"}}));
+  ASSERT_OK_AND_ASSIGN(
+      auto info, snapshots().Update(context_, change, {.replace_all = false, .keys = {"user"}}));
   EXPECT_EQ(info.labels.size(), 3);
   ASSERT_OK_AND_ASSIGN(info, snapshots().Update(context_, change, {}));
   EXPECT_THAT(info.labels, ElementsAre(Pair("user", "2")));
@@ -144,8 +144,7 @@ TEST_F(SnapshotRecordsTest, TargetThatTheDriverHasIsRecorded) {
   const base::Labels target{{"containerd.io/snapshot.ref", "chain"}};
   driver_.FailNext(base::AlreadyExists("remote"));
   EXPECT_THAT(snapshots().Prepare(context_, "k", "", target),
-              StatusIs(StatusCode::kNotFound,
-                       "target snapshot \"chain\" in backend: not found"));
+              StatusIs(StatusCode::kNotFound, "target snapshot \"chain\" in backend: not found"));
   ASSERT_THAT(driver_.Prepare(context_, "x", "", target), IsOk());
   ASSERT_THAT(driver_.Commit(context_, "remote-made", "x", target, ""), IsOk());
   driver_.FailNext(base::AlreadyExists("remote"));
@@ -167,10 +166,12 @@ TEST_F(SnapshotRecordsTest, WalkShowsTheNamespaceInOrder) {
   ASSERT_OK_AND_ASSIGN(const auto filter,
                        base::Filter::Parse(std::vector<std::string>{"kind==committed"}));
   std::vector<std::string> names;
-  ASSERT_THAT(snapshots().Walk(context_, filter, [&](const snapshots::Info& info) {
-    names.push_back(info.name);
-    return absl::OkStatus();
-  }), IsOk());
+  ASSERT_THAT(snapshots().Walk(context_, filter,
+                               [&](const snapshots::Info& info) {
+                                 names.push_back(info.name);
+                                 return absl::OkStatus();
+                               }),
+              IsOk());
   EXPECT_THAT(names, ElementsAre("a", "b"));
 }
 

@@ -176,7 +176,8 @@ TEST_P(StoreSuite, AgreesWithAMapOverRandomOperations) {
         steps.emplace_back(key, std::nullopt);
         changed.erase(key);
       } else {
-        steps.emplace_back(key, std::string(random() % 6000, static_cast<char>('a' + random() % 26)));
+        steps.emplace_back(key,
+                           std::string(random() % 6000, static_cast<char>('a' + random() % 26)));
         changed[key] = *steps.back().second;
       }
     }

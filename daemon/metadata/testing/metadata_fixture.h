@@ -67,8 +67,9 @@ class MetadataTest : public testing::Test {
   content::Digest PutBlob(const base::Context& context, const std::string& data,
                           const base::Labels& labels = {}) {
     const content::Digest digest = content::Digest::Of(data);
-    EXPECT_THAT(content::WriteBlob(context, metadata_->content(), "ref-" + data, data, digest, labels),
-                base::IsOk());
+    EXPECT_THAT(
+        content::WriteBlob(context, metadata_->content(), "ref-" + data, data, digest, labels),
+        base::IsOk());
     return digest;
   }
   images::Image PutImage(const base::Context& context, const std::string& name,
@@ -91,18 +92,22 @@ class MetadataTest : public testing::Test {
   }
   int BlobsInBackend() {
     int count = 0;
-    EXPECT_THAT(backend_.Walk(context_, base::Filter(), [&](const content::Info&) {
-      ++count;
-      return absl::OkStatus();
-    }), base::IsOk());
+    EXPECT_THAT(backend_.Walk(context_, base::Filter(),
+                              [&](const content::Info&) {
+                                ++count;
+                                return absl::OkStatus();
+                              }),
+                base::IsOk());
     return count;
   }
   int SnapshotsInDriver() {
     int count = 0;
-    EXPECT_THAT(driver_.Walk(context_, base::Filter(), [&](const snapshots::Info&) {
-      ++count;
-      return absl::OkStatus();
-    }), base::IsOk());
+    EXPECT_THAT(driver_.Walk(context_, base::Filter(),
+                             [&](const snapshots::Info&) {
+                               ++count;
+                               return absl::OkStatus();
+                             }),
+                base::IsOk());
     return count;
   }
   void Collect() { EXPECT_THAT(metadata_->gc().RunNow(context_), base::IsOk()); }
