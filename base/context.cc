@@ -38,6 +38,18 @@ Context Context::Detached() const {
   return fresh;
 }
 
+Context Context::WithCancelProbe(std::function<bool()> probe) const {
+  Context copy = *this;
+  copy.cancellation_ = std::make_shared<Cancellation>();
+  copy.cancellation_->probe = std::move(probe);
+  return copy;
+}
+
+bool Context::cancelled() const {
+  if (cancellation_->flag.load(std::memory_order_relaxed)) return true;
+  return cancellation_->probe && cancellation_->probe();
+}
+
 absl::Status Context::Check() const {
   if (cancelled()) return MakeError(absl::StatusCode::kCancelled, "");
   if (deadline_ != absl::InfiniteFuture() && absl::Now() >= deadline_) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -35,9 +36,13 @@ class Context {
   // A context that does not end with this one: for clean-up after a failure.
   Context Detached() const;
 
+  // A context of its own cancellation that also counts as cancelled once `probe` says so. It is
+  // asked from any thread, for as long as there are copies.
+  Context WithCancelProbe(std::function<bool()> probe) const;
+
   // Ends the call: of this context and of all copies made from it.
-  void Cancel() const { cancelled_->store(true, std::memory_order_relaxed); }
-  bool cancelled() const { return cancelled_->load(std::memory_order_relaxed); }
+  void Cancel() const { cancellation_->flag.store(true, std::memory_order_relaxed); }
+  bool cancelled() const;
 
   // kCancelled or kDeadlineExceeded once the caller no longer waits, else OK.
   absl::Status Check() const;
@@ -46,7 +51,11 @@ class Context {
   std::string namespace_;
   std::string lease_;
   absl::Time deadline_ = absl::InfiniteFuture();
-  std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  struct Cancellation {
+    std::atomic<bool> flag = false;
+    std::function<bool()> probe;
+  };
+  std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 };
 
 // The namespace of the call, checked.

@@ -15,7 +15,7 @@
 #include "daemon/command_line.h"
 #include "daemon/log_sink.h"
 #include "daemon/plugin/registry.h"
-#include "daemon/publish.h"
+#include "daemon/services/publish_event.h"
 #include "daemon/signals.h"
 #include "daemon/version.h"
 
@@ -63,6 +63,7 @@ absl::Status Serve(plugin::Registry& registry, const config::Config& config) {
                        record->uri() == "io.containerd.metadata.v1.bolt";
     if (vital && !record->status.ok()) return record->status;
   }
+  builtins::AfterServing(registry);
   (void)::sd_notify(0, "READY=1");  // Nobody listens outside of systemd.
   base::LogInfo(fmt::format("containerd successfully booted in {:f}s",
                             absl::ToDoubleSeconds(absl::Now() - start)));
@@ -94,7 +95,7 @@ int Main(int argc, char** argv) {
   }
   const absl::Status status =
       line.command == Command::kPublish
-          ? PublishFromStandardInput(
+          ? services::PublishFromStandardInput(
                 config->plugins.at("io.containerd.server.v1.grpc").String("address"),
                 line.publish_namespace, line.publish_topic)
           : Serve(registry, *config);

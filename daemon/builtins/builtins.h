@@ -4,6 +4,8 @@
 // what belongs together; AllPlugins adds them in the order in which clients see them.
 #pragma once
 
+#include <string>
+
 #include "daemon/plugin/registry.h"
 
 namespace ctrd::builtins {
@@ -11,6 +13,7 @@ namespace ctrd::builtins {
 // What every plugin of the host's kind reports: "linux/amd64".
 std::string HostPlatform();
 
+void AddOpt(plugin::Registry& registry);            // opt.cc
 void AddContent(plugin::Registry& registry);       // content.cc
 void AddSnapshotters(plugin::Registry& registry);  // snapshotters.cc
 void AddMetadata(plugin::Registry& registry);      // metadata.cc: events, metadata, leases, gc
@@ -21,5 +24,8 @@ void AddServices(plugin::Registry& registry);      // services.cc: what the gRPC
 void AddServers(plugin::Registry& registry);       // servers.cc: the sockets
 
 void AddAll(plugin::Registry& registry);
+
+// What begins only when clients are served already: finding the tasks that run.
+void AfterServing(const plugin::Registry& registry);
 
 }  // namespace ctrd::builtins

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <map>
+#include "daemon/builtins/diff.h"
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -7,7 +8,6 @@
 #include "base/status.h"
 #include "daemon/builtins/builtins.h"
 #include "daemon/metadata/metadata.h"
-#include "images/diff/walking_differ.h"
 
 namespace ctrd::builtins {
 namespace {
@@ -15,22 +15,37 @@ namespace {
 absl::StatusOr<plugin::Instance> OpenWalking(plugin::InitContext& init) {
   ASSIGN_OR_RETURN(auto* metadata,
                    init.registry.Get<metadata::Metadata>(plugin::kMetadata, "bolt"));
-  diff::WalkingOptions options;
-  options.temp_root = init.config.root + "/tmpmounts";
-  for (const auto& [id, processor] : init.config.stream_processors) {
-    options.processors.push_back({.id = id,
-                                  .accepts = processor.accepts,
-                                  .returns = processor.returns,
-                                  .path = processor.path,
-                                  .args = processor.args,
-                                  .env = processor.env});
-  }
   init.record.platforms = {HostPlatform()};
   return plugin::Instance::Of<diff::Differ>(
-      diff::OpenWalkingDiffer(metadata->content(), std::move(options)));
+      diff::OpenWalkingDiffer(metadata->content(), WalkingOptionsOf(init.config)));
+}
+
+absl::StatusOr<plugin::Instance> ChooseDiffers(plugin::InitContext& init) {
+  auto chain = std::make_unique<DifferChain>();
+  chain->sync_fs = init.section.Bool("sync_fs");
+  for (const std::string& id : init.section.Strings("default")) {
+    auto* differ = init.registry.Find<diff::Differ>(plugin::kDiffer, id);
+    if (differ == nullptr) return base::Unknown("needed differ not loaded: {}", id);
+    chain->differs.push_back(differ);
+  }
+  return plugin::Instance::Of<DifferChain>(std::move(chain));
 }
 
 }  // namespace
+
+diff::WalkingOptions WalkingOptionsOf(const config::Config& config) {
+  diff::WalkingOptions options;
+  options.tmp_root = config.root + "/tmpmounts";
+  for (const auto& [id, processor] : config.stream_processors) {
+    options.stream_processors.push_back({.id = id,
+                                         .accepts = processor.accepts,
+                                         .returns = processor.returns,
+                                         .path = processor.path,
+                                         .args = processor.args,
+                                         .environment = processor.env});
+  }
+  return options;
+}
 
 void AddDiff(plugin::Registry& registry) {
   registry.Add({.type = plugin::kDiffer,
@@ -38,6 +53,11 @@ void AddDiff(plugin::Registry& registry) {
                 .requirements = {plugin::kMetadata},
                 .schema = {},
                 .init = OpenWalking});
+  registry.Add({.type = plugin::kService,
+                .id = "diff-service",
+                .requirements = {plugin::kDiffer},
+                .schema = {{"default", std::vector<std::string>{"walking"}}, {"sync_fs", false}},
+                .init = ChooseDiffers});
 }
 
 }  // namespace ctrd::builtins

@@ -10,6 +10,7 @@
 #include "daemon/builtins/builtins.h"
 #include "daemon/server/grpc_endpoint.h"
 #include "daemon/server/ttrpc_endpoint.h"
+#include "runtime/supervisor/supervisor.h"
 
 namespace ctrd::builtins {
 namespace {
@@ -54,16 +55,19 @@ void AddServers(plugin::Registry& registry) {
   grpc.push_back({"max_send_message_size", kMaxMessageBytes});
   registry.Add({.type = plugin::kServer,
                 .id = "ttrpc",
-                .requirements = {plugin::kEvent},
+                .requirements = {plugin::kRuntime},
                 .schema = SocketSchema(std::string(config::kDefaultAddress) + ".ttrpc"),
                 .init = [](plugin::InitContext& init) -> absl::StatusOr<plugin::Instance> {
                   if (init.section.String("address").empty()) {
                     return plugin::Skip("no ttrpc address configured");
                   }
-                  ASSIGN_OR_RETURN(auto* events, init.registry.Get<base::EventSink>(plugin::kEvent,
-                                                                                    "exchange"));
-                  ASSIGN_OR_RETURN(auto endpoint, server::TtrpcEndpoint::Start(
-                                                      SocketOf(init.section), events));
+                  // Events pass the supervisor, which notes the exits that were told.
+                  ASSIGN_OR_RETURN(auto* supervisor, init.registry.Get<runtime::Supervisor>(
+                                                         plugin::kRuntime, "task"));
+                  ASSIGN_OR_RETURN(
+                      auto endpoint,
+                      server::TtrpcEndpoint::Start(SocketOf(init.section),
+                                                   &supervisor->forwarded_events()));
                   return plugin::Instance::Of<server::TtrpcEndpoint>(std::move(endpoint));
                 }});
   registry.Add({.type = plugin::kServer,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/server/serve.h"
 
+#include <memory>
+#include <mutex>
 #include <string>
 
 #include "absl/time/clock.h"
@@ -17,6 +19,24 @@ std::string FirstHeader(const grpc::ServerContextBase& rpc, const char* name) {
   if (it == headers.end() || it->first != name) return "";
   return std::string(it->second.data(), it->second.size());
 }
+
+// The call as the copies of its context see it, which may outlive it.
+class OpenCall {
+ public:
+  explicit OpenCall(const grpc::ServerContextBase* rpc) : rpc_(rpc) {}
+  bool cancelled() const {
+    const std::scoped_lock lock(mutex_);
+    return rpc_ != nullptr && rpc_->IsCancelled();
+  }
+  void End() {
+    const std::scoped_lock lock(mutex_);
+    rpc_ = nullptr;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  const grpc::ServerContextBase* rpc_;
+};
 
 }  // namespace
 
@@ -42,8 +62,11 @@ absl::Status FromGrpc(const grpc::Status& status) {
 
 grpc::Status Serve(grpc::ServerContextBase* rpc, std::string_view method,
                    const std::function<absl::Status(const base::Context&)>& fn) {
-  const base::Context context = ContextOf(*rpc);
+  const auto open_call = std::make_shared<OpenCall>(rpc);
+  const base::Context context =
+      ContextOf(*rpc).WithCancelProbe([open_call] { return open_call->cancelled(); });
   const absl::Status status = fn(context);
+  open_call->End();
   if (!status.ok()) {
     base::LogDebug("call failed", {{"method", method},
                                    {"namespace", context.namespace_name()},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/publish.h"
+#include "daemon/services/publish_event.h"
 
 #include <unistd.h>
 
@@ -12,7 +12,7 @@
 #include "grpcpp/security/credentials.h"
 #include "services/events/v1/events.grpc.pb.h"
 
-namespace ctrd {
+namespace ctrd::services {
 namespace {
 
 constexpr size_t kMaxEventBytes = 4 << 20;
@@ -40,4 +40,4 @@ absl::Status PublishFromStandardInput(const std::string& address, const std::str
       &context, request, &response));
 }
 
-}  // namespace ctrd
+}  // namespace ctrd::services
