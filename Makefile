@@ -28,7 +28,7 @@ build: $(BUILD)/build.ninja
 all: $(BUILD)/build.ninja
 	cmake --build --preset $(PRESET) --parallel $(JOBS)
 
-$(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json
+$(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json packaging/dependencies.txt
 	$(INSTALL) build
 	cmake --preset $(PRESET)
 
