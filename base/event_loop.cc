@@ -136,6 +136,7 @@ void EventLoop::Run() {
     RunTimers();
   }
   RunPosted();
+  stopped_ = false;
 }
 
 absl::StatusOr<std::unique_ptr<EventLoopThread>> EventLoopThread::Create() {

@@ -49,7 +49,7 @@ class EventLoop {
   // Calls `task` soon, in the order of the posts.
   void Post(Task task);
 
-  void Run();  // Until Stop. Tasks that were posted before Stop still run.
+  void Run();  // Until Stop; may be called again. Tasks posted before Stop still run.
   void Stop();
   bool InLoopThread() const { return thread_.load() == std::this_thread::get_id(); }
 
