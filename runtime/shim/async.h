@@ -11,7 +11,9 @@
 //   }
 //
 // Rules: a coroutine takes its parameters by value and holds what it uses (a shared_ptr to its
-// object); it is never a lambda with captures. Nothing here is thread-safe.
+// object); it is never a lambda with captures. An await stands in a statement of its own, inside
+// braces: g++ 12 gets frames wrong that are awaited in a condition or in the unbraced body of an
+// `if`. Nothing here is thread-safe.
 #pragma once
 
 #include <coroutine>
@@ -144,7 +146,10 @@ class AsyncMutex {
   std::deque<std::coroutine_handle<>> queue_;
 };
 
-// Wakes all that wait, each time it is notified:  while (!condition) co_await changed.Wait();
+// Wakes all that wait, each time it is notified:
+//   while (!condition) {
+//     co_await changed.Wait();
+//   }
 class AsyncSignal {
  public:
   struct Waiting {
@@ -181,12 +186,11 @@ struct Sleep {
 }  // namespace ctrd::runtime::shim
 
 // RETURN_IF_ERROR and ASSIGN_OR_RETURN for coroutines.
-#define CO_RETURN_IF_ERROR(expression)                                  \
-  do {                                                                  \
-    if (absl::Status ctrd_status = (expression); !ctrd_status.ok()) {   \
-      co_return ctrd_status;                                            \
-    }                                                                   \
-  } while (false)
+#define CO_RETURN_IF_ERROR(expression) \
+  CO_RETURN_IF_ERROR_INNER(CTRD_CONCAT(ctrd_status_, __LINE__), expression)
+#define CO_RETURN_IF_ERROR_INNER(status, expression) \
+  const absl::Status status = (expression);          \
+  if (!status.ok()) co_return status
 #define CO_ASSIGN_OR_RETURN(target, expression) \
   CO_ASSIGN_OR_RETURN_INNER(CTRD_CONCAT(ctrd_result_, __LINE__), target, expression)
 #define CO_ASSIGN_OR_RETURN_INNER(result, target, expression) \

@@ -93,7 +93,9 @@ Async<absl::Status> ConsoleSocket::AwaitReadable(int fd, absl::Time deadline) {
   });
   absl::Status status =
       loop_->Add(fd, EPOLLIN, [callback](uint32_t) { callback(absl::OkStatus()); });
-  if (status.ok()) status = co_await ready;
+  if (status.ok()) {
+    status = co_await ready;
+  }
   loop_->Cancel(timer);
   loop_->Remove(fd);
   co_return status;

@@ -148,7 +148,9 @@ Async<bool> Container::EndExecs(Ptr self) {
       if (exec->state == State::kRunning) (void)::kill(static_cast<pid_t>(exec->pid), SIGKILL);
     }
   }
-  while (self->active_execs_ > 0) co_await self->execs_changed_.Wait();
+  while (self->active_execs_ > 0) {
+    co_await self->execs_changed_.Wait();
+  }
   co_return true;
 }
 

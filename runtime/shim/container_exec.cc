@@ -97,7 +97,8 @@ Async<absl::Status> Container::RunExec(Ptr self, std::shared_ptr<Process> proces
   self->runc_.Exec(self->id(), options, process->io->child_stdio(), run.callback());
   CO_RETURN_IF_ERROR(co_await run);
   CO_ASSIGN_OR_RETURN(const uint32_t pid, self->ReadPidFile(process->exec_id));
-  if (const absl::Status started = co_await process->io->Started(); !started.ok()) {
+  const absl::Status started = co_await process->io->Started();
+  if (!started.ok()) {
     (void)::kill(static_cast<pid_t>(pid), SIGKILL);
     co_return started;
   }

@@ -135,7 +135,9 @@ void Container::PublishCreate() {
 }
 
 Async<absl::StatusOr<uint32_t>> Container::Start(Ptr self, std::string exec_id) {
-  if (exec_id.empty()) co_return co_await StartInit(self);
+  if (exec_id.empty()) {
+    co_return co_await StartInit(self);
+  }
   CO_ASSIGN_OR_RETURN(std::shared_ptr<Process> process, self->Find(exec_id));
   co_return co_await StartExec(self, process);
 }
@@ -189,7 +191,9 @@ Async<absl::Status> Container::Restore(Ptr self) {
 }
 
 Async<absl::StatusOr<ExitRecord>> Container::Delete(Ptr self, std::string exec_id) {
-  if (exec_id.empty()) co_return co_await DeleteInit(self);
+  if (exec_id.empty()) {
+    co_return co_await DeleteInit(self);
+  }
   CO_ASSIGN_OR_RETURN(std::shared_ptr<Process> process, self->Find(exec_id));
   co_return co_await DeleteExec(self, process);
 }
@@ -224,7 +228,9 @@ Async<absl::StatusOr<ExitRecord>> Container::DeleteInit(Ptr self) {
 }
 
 Async<absl::Status> Container::Kill(Ptr self, std::string exec_id, uint32_t signal, bool all) {
-  if (exec_id.empty()) co_return co_await KillInit(self, signal, all);
+  if (exec_id.empty()) {
+    co_return co_await KillInit(self, signal, all);
+  }
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Process> process, self->Find(exec_id));
   const AsyncMutex::Guard guard = co_await process->mutex.Acquire();
   if (process->state == State::kDeleted) {

@@ -132,7 +132,9 @@ Async<bool> LoggingBinary::AwaitEnd(absl::Duration limit) {
     late = true;
     ended->signal.Notify();
   });
-  while (!ended_->over && !late) co_await ended_->signal.Wait();
+  while (!ended_->over && !late) {
+    co_await ended_->signal.Wait();
+  }
   loop_->Cancel(timer);
   co_return ended_->over;
 }
@@ -140,9 +142,11 @@ Async<bool> LoggingBinary::AwaitEnd(absl::Duration limit) {
 Async<bool> LoggingBinary::Finish(std::shared_ptr<LoggingBinary> self) {
   self->stdout_.Reset();
   self->stderr_.Reset();
-  if (co_await self->AwaitEnd(kEndsByItself)) co_return true;
+  bool ended = co_await self->AwaitEnd(kEndsByItself);
+  if (ended) co_return true;
   (void)::syscall(SYS_pidfd_send_signal, self->pidfd_.get(), SIGTERM, nullptr, 0);
-  if (co_await self->AwaitEnd(kEndsWhenAsked)) co_return true;
+  ended = co_await self->AwaitEnd(kEndsWhenAsked);
+  if (ended) co_return true;
   (void)::syscall(SYS_pidfd_send_signal, self->pidfd_.get(), SIGKILL, nullptr, 0);
   co_return false;
 }

@@ -76,7 +76,9 @@ Async<absl::Status> ProcessIo::OpenStreams(IoOptions options) {
   CO_RETURN_IF_ERROR(OpenStdin(options));
   if (options.paths.terminal) co_return absl::OkStatus();
   for (const int number : {kIn, kOut, kErr}) {
-    if (client_[number].valid()) CO_RETURN_IF_ERROR(MakePipe(number, options));
+    if (client_[number].valid()) {
+      CO_RETURN_IF_ERROR(MakePipe(number, options));
+    }
   }
   co_return absl::OkStatus();
 }
@@ -200,13 +202,16 @@ Async<bool> ProcessIo::Drain(absl::Time deadline) {
     late = true;
     drained_.Notify();
   });
-  while (!drained() && !late) co_await drained_.Wait();
+  while (!drained() && !late) {
+    co_await drained_.Wait();
+  }
   loop_->Cancel(timer);
   const bool complete = drained();
   input_.reset();
   outputs_.clear();
-  if (logger_ != nullptr) (void)co_await LoggingBinary::Finish(logger_);
-  co_return complete;
+  if (logger_ == nullptr) co_return complete;
+  const bool logged = co_await LoggingBinary::Finish(logger_);
+  co_return complete && logged;
 }
 
 }  // namespace ctrd::runtime::shim

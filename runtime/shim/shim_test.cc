@@ -248,8 +248,9 @@ class ShimTest : public testing::Test {
     return Call<Nothing>("Kill", request);
   }
   auto Exec(const std::string& id, const std::string& exec, const std::string& script,
-            const std::string& out = "", bool terminal = false) {
+            const std::string& out = "", bool terminal = false, const std::string& in = "") {
     task::ExecProcessRequest request;
+    request.set_stdin(in);
     request.set_id(id);
     request.set_exec_id(exec);
     request.set_stdout(out);
@@ -510,7 +511,10 @@ TEST_F(ShimTest, InputEndsWithCloseIo) {
 TEST_F(ShimTest, TerminalsAreRealAndTakeASize) {
   RunContainer("st-tty", "sleep 1000");
   const auto out = ReadPipe("out");
-  ASSERT_THAT(Exec("st-tty", "e1", "tty; read line; stty size", out->path, true), IsOk());
+  const std::string in = directory_ + "/in";
+  ASSERT_EQ(::mkfifo(in.c_str(), 0700), 0);
+  ASSERT_THAT(Exec("st-tty", "e1", "tty; read line; stty size; exit 5", out->path, true, in),
+              IsOk());
   ASSERT_THAT(Start("st-tty", "e1"), IsOk());
   task::ResizePtyRequest resize;
   resize.set_id("st-tty");
@@ -518,9 +522,11 @@ TEST_F(ShimTest, TerminalsAreRealAndTakeASize) {
   resize.set_width(90);
   resize.set_height(30);
   EXPECT_THAT(Call<Nothing>("ResizePty", resize), IsOk());
-  ASSERT_THAT(Kill("st-tty", SIGHUP, "e1"), IsOk());
-  EXPECT_THAT(Wait("st-tty", "e1"), IsOk());
-  EXPECT_THAT(out->Join(), HasSubstr("/dev/pts/"));
+  const base::UniqueFd writer(::open(in.c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(::write(writer.get(), "go\n", 3), 3);
+  ASSERT_OK_AND_ASSIGN(const auto exit, Wait("st-tty", "e1"));
+  EXPECT_EQ(exit.exit_status(), 5u);
+  EXPECT_THAT(out->Join(), AllOf(HasSubstr("/dev/pts/"), HasSubstr("30 90")));
 }
 
 TEST_F(ShimTest, LogFilesGetAllOutput) {
