@@ -92,36 +92,40 @@ absl::StatusOr<base::Labels> Fetcher::SourceLabels(const base::Context& context,
   return base::Labels{{key, std::move(value)}};
 }
 
-absl::Status Fetcher::Copy(const base::Context& context, const Descriptor& descriptor,
-                           content::Writer& writer, ProgressTracker::Item& item) {
+absl::StatusOr<bool> Fetcher::Copy(const base::Context& context, const Descriptor& descriptor,
+                                   content::Writer& writer, ProgressTracker::Item& item,
+                                   const Tap& tap) {
   int64_t offset = writer.status().offset_bytes;
   if (offset > descriptor.size_bytes) {
     RETURN_IF_ERROR(writer.Truncate(0));
     offset = 0;
   }
-  if (offset == descriptor.size_bytes) return absl::OkStatus();
+  if (offset == descriptor.size_bytes) return false;
   if (offset == 0 && static_cast<int64_t>(descriptor.data.size()) == descriptor.size_bytes) {
-    return writer.Write(descriptor.data);
+    RETURN_IF_ERROR(writer.Write(descriptor.data));
+    return false;
   }
+  const bool tapped = tap != nullptr && offset == 0;
   ASSIGN_OR_RETURN(const auto slot, downloads_.Acquire(context));
   RETURN_IF_ERROR(Check(context));
   ASSIGN_OR_RETURN(const auto stream, registry_.Fetch(context, descriptor, offset));
   for (std::string chunk;;) {
     RETURN_IF_ERROR(Check(context));
     RETURN_IF_ERROR(stream->Read(context, chunk));
-    if (chunk.empty()) return absl::OkStatus();
+    if (chunk.empty()) return tapped;
     offset += static_cast<int64_t>(chunk.size());
     if (offset > descriptor.size_bytes) {
       return base::FailedPrecondition("content of {} is larger than the {} bytes expected",
                                       descriptor.digest, descriptor.size_bytes);
     }
     RETURN_IF_ERROR(writer.Write(chunk));
+    if (tapped) tap(chunk);
     item.Moved(offset);
   }
 }
 
-absl::Status Fetcher::Fetch(const base::Context& context, const Descriptor& descriptor,
-                            ProgressTracker::Item& item) {
+absl::StatusOr<bool> Fetcher::Fetch(const base::Context& context, const Descriptor& descriptor,
+                                    ProgressTracker::Item& item, const Tap& tap) {
   RETURN_IF_ERROR(CheckFetchable(descriptor));
   ASSIGN_OR_RETURN(const base::Digest digest, base::Digest::Parse(descriptor.digest));
   ASSIGN_OR_RETURN(const auto held, locks_.Lock(context, "blob://" + descriptor.digest));
@@ -131,10 +135,11 @@ absl::Status Fetcher::Fetch(const base::Context& context, const Descriptor& desc
       context, store_, {.ref = ref, .total_bytes = descriptor.size_bytes, .expected = digest});
   if (absl::IsAlreadyExists(writer.status())) {
     item.Existed();
-    return MergeLabels(context, store_, digest, labels);
+    RETURN_IF_ERROR(MergeLabels(context, store_, digest, labels));
+    return false;
   }
   RETURN_IF_ERROR(writer.status());
-  RETURN_IF_ERROR(Copy(context, descriptor, **writer, item));
+  ASSIGN_OR_RETURN(const bool tapped, Copy(context, descriptor, **writer, item, tap));
   const absl::Status committed =
       (*writer)->Commit(context, descriptor.size_bytes, digest, labels);
   if (absl::IsFailedPrecondition(committed)) {
@@ -144,7 +149,7 @@ absl::Status Fetcher::Fetch(const base::Context& context, const Descriptor& desc
   }
   if (!committed.ok() && !absl::IsAlreadyExists(committed)) return committed;
   item.Complete();
-  return absl::OkStatus();
+  return tapped;
 }
 
 absl::StatusOr<std::string> Fetcher::Read(const base::Context& context,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -24,6 +25,9 @@ absl::StatusOr<std::unique_ptr<content::Writer>> OpenWriterPatiently(
 absl::Status MergeLabels(const base::Context& context, content::ContentStore& store,
                          const base::Digest& digest, const base::Labels& labels);
 
+// Sees the bytes of a blob as they come from the network, all of them from the first on.
+using Tap = std::function<void(std::string_view data)>;
+
 // The fetches of one pull. Thread-safe.
 class Fetcher {
  public:
@@ -32,9 +36,10 @@ class Fetcher {
       : store_(store), registry_(registry), downloads_(downloads), locks_(locks) {}
 
   // Makes sure the blob is in the store, whole and verified, under the context's lease. What an
-  // earlier attempt left is taken up. Gives up soon after Abandon.
-  absl::Status Fetch(const base::Context& context, const Descriptor& descriptor,
-                     ProgressTracker::Item& item);
+  // earlier attempt left is taken up. Gives up soon after Abandon. True: `tap`, if there is one, has
+  // seen the whole blob.
+  absl::StatusOr<bool> Fetch(const base::Context& context, const Descriptor& descriptor,
+                             ProgressTracker::Item& item, const Tap& tap = nullptr);
   // The same for a document, and returns its text. `labels_of` makes the labels it gets.
   absl::StatusOr<std::string> FetchDocument(
       const base::Context& context, const Descriptor& descriptor, ProgressTracker::Item& item,
@@ -45,8 +50,8 @@ class Fetcher {
  private:
   absl::StatusOr<base::Labels> SourceLabels(const base::Context& context,
                                             const base::Digest& digest);
-  absl::Status Copy(const base::Context& context, const Descriptor& descriptor,
-                    content::Writer& writer, ProgressTracker::Item& item);
+  absl::StatusOr<bool> Copy(const base::Context& context, const Descriptor& descriptor,
+                            content::Writer& writer, ProgressTracker::Item& item, const Tap& tap);
   absl::StatusOr<std::string> Read(const base::Context& context, const Descriptor& descriptor,
                                    ProgressTracker::Item& item);
   absl::Status Check(const base::Context& context) const;

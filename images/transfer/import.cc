@@ -147,7 +147,7 @@ class ImportWalk {
       RETURN_IF_ERROR(unpacker.Open(*config_descriptor, layers, std::move(config.diff_ids)));
       ASSIGN_OR_RETURN(const size_t present, unpacker.CountPresent(context_));
       for (size_t i = present; i < layers.size(); ++i) {
-        RETURN_IF_ERROR(unpacker.Apply(context_, i, [] { return absl::OkStatus(); }, nullptr));
+        RETURN_IF_ERROR(unpacker.Apply(context_, i, [](const Tap&) { return false; }, nullptr));
       }
       return unpacker.Finish(context_);
     }

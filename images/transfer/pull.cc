@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "images/transfer/pull.h"
 
+#include <atomic>
 #include <thread>
 
 #include "base/status.h"
@@ -161,12 +162,18 @@ absl::Status PullWalk::FetchAndUnpack(const base::Context& context, Unpacker& un
   for (const Descriptor& layer : layers) items.push_back(progress_.Add(layer, parent));
   if (present == layers.size()) return absl::OkStatus();
 
+  // The lowest missing layer is applied from the network. Those above are fetched meanwhile; a
+  // layer whose turn comes before its fetch has begun is applied from the network too.
   Arrivals arrivals(layers.size());
+  std::vector<std::atomic<bool>> claimed(layers.size());
+  claimed[present] = true;
   absl::Status fetched;
   std::thread fetching([&] {
-    fetched = ForEachInParallel(layers.size() - present, width_, [&](size_t i) {
-      const size_t index = present + i;
-      absl::Status status = fetcher_.Fetch(context, layers[index], *items[index]);
+    const size_t width = width_ > 1 ? width_ - 1 : 1;
+    fetched = ForEachInParallel(layers.size() - present - 1, width, [&](size_t i) {
+      const size_t index = present + 1 + i;
+      if (claimed[index].exchange(true)) return absl::OkStatus();
+      absl::Status status = fetcher_.Fetch(context, layers[index], *items[index]).status();
       arrivals.Arrived(index, status);
       return status;
     });
@@ -174,8 +181,13 @@ absl::Status PullWalk::FetchAndUnpack(const base::Context& context, Unpacker& un
   });
   absl::Status applied;
   for (size_t index = present; index < layers.size() && applied.ok(); ++index) {
-    applied = unpacker.Apply(
-        context, index, [&] { return arrivals.WaitFor(index); }, items[index]);
+    const bool ours = index == present || !claimed[index].exchange(true);
+    const auto fetch = [&](const Tap& tap) -> absl::StatusOr<bool> {
+      if (ours) return fetcher_.Fetch(context, layers[index], *items[index], tap);
+      RETURN_IF_ERROR(arrivals.WaitFor(index));
+      return false;
+    };
+    applied = unpacker.Apply(context, index, fetch, items[index]);
   }
   if (!applied.ok()) fetcher_.Abandon();
   fetching.join();
@@ -187,7 +199,7 @@ absl::Status PullWalk::FetchAll(const base::Context& context, const std::vector<
   std::vector<ProgressTracker::Item*> items;
   for (const Descriptor& blob : blobs) items.push_back(progress_.Add(blob, parent));
   return ForEachInParallel(blobs.size(), width_, [&](size_t i) {
-    const absl::Status status = fetcher_.Fetch(context, blobs[i], *items[i]);
+    const absl::Status status = fetcher_.Fetch(context, blobs[i], *items[i]).status();
     if (!status.ok()) fetcher_.Abandon();
     return status;
   });

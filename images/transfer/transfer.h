@@ -26,6 +26,7 @@
 #include "images/content/content_store.h"
 #include "images/descriptor.h"
 #include "images/diff/differ.h"
+#include "images/diff/walking_differ.h"
 #include "images/image_store.h"
 #include "images/lease.h"
 #include "images/registry/registry.h"
@@ -113,6 +114,8 @@ struct UnpackTarget {
   std::string snapshotter_name;
   snapshots::Snapshotter* snapshotter = nullptr;
   diff::Differ* differ = nullptr;
+  // Set where `differ` is the walking one: layers are then applied while they arrive.
+  std::optional<diff::WalkingOptions> streaming;
 };
 
 struct Stores {

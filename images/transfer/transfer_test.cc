@@ -3,11 +3,15 @@
 // Whole transfers: a real registry, stores in memory.
 #include "images/transfer/transfer.h"
 
+#include <unistd.h>
+
 #include <fstream>
 #include <thread>
 
+#include "base/files.h"
 #include "base/testing/status_matchers.h"
 #include "gtest/gtest.h"
+#include "images/archive/testing/tar_builder.h"
 #include "images/content/testing/fake_content_store.h"
 #include "images/registry/testing/registry_server.h"
 #include "images/spec/documents.h"
@@ -39,6 +43,21 @@ struct Host {
   snapshots::FakeSnapshotter snapshotter;
   FakeDiffer differ{content};
   std::unique_ptr<Transfer> transfer;
+};
+
+// Whose only snapshot lives in a directory that exists.
+class DirectorySnapshotter : public snapshots::FakeSnapshotter {
+ public:
+  explicit DirectorySnapshotter(std::string directory) : directory_(std::move(directory)) {}
+  absl::StatusOr<base::Mounts> Prepare(const base::Context& context, std::string_view key,
+                                       std::string_view parent,
+                                       const snapshots::Labels& labels) override {
+    RETURN_IF_ERROR(FakeSnapshotter::Prepare(context, key, parent, labels).status());
+    return base::Mounts{{.type = "bind", .source = directory_, .options = {"rw", "rbind"}}};
+  }
+
+ private:
+  const std::string directory_;
 };
 
 class StringSink : public ByteSink {
@@ -208,6 +227,29 @@ TEST_F(TransferTest, AllMetadataBringsForeignManifestsWithoutLayers) {
   const Descriptor foreign = PutManifest(sender, "s390x", {"foreign layer"});
   EXPECT_THAT(Stat(receiver, foreign.digest), IsOk());
   EXPECT_THAT(Stat(receiver, config_.digest), IsOk());
+}
+
+TEST_F(TransferTest, TheFirstLayerIsAppliedWhileItArrives) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  StartRegistry();
+  Host sender, receiver;
+  ASSERT_OK_AND_ASSIGN(const std::string root, base::MakeTempDirectory("/tmp", "one-pass-"));
+  DirectorySnapshotter snapshotter(root);
+  TransferConfig config;
+  config.unpack_targets = {{images::HostPlatform(), "overlayfs", &snapshotter, &receiver.differ,
+                            diff::WalkingOptions{.tmp_root = root}}};
+  ASSERT_OK_AND_ASSIGN(receiver.transfer,
+                       CreateTransfer({&receiver.content, &receiver.images, &receiver.leases}, config));
+  const Descriptor target = PutManifest(sender, images::HostPlatform().architecture,
+                                        {archive::TarBuilder().File("hello", "world").Build()});
+  ASSERT_THAT(sender.images.Create(context_, {.name = "local", .target = target}, std::nullopt), IsOk());
+  ASSERT_THAT(sender.transfer->Push(context_, {.name = "local"}, Remote("a:v1"), {}), IsOk());
+  ASSERT_THAT(receiver.transfer->Pull(context_, Remote("a:v1"), Named("x"), {}), IsOk());
+  EXPECT_EQ(receiver.differ.applied(), 0);
+  ASSERT_OK_AND_ASSIGN(const std::string text, base::ReadFile(root + "/hello"));
+  EXPECT_EQ(text, "world");
+  EXPECT_THAT(snapshotter.Stat(context_, chain_[0]), IsOk());
+  ASSERT_THAT(base::RemoveTree(root), IsOk());
 }
 
 TEST_F(TransferTest, ACorruptLayerFailsThePullAndNothingIsNamed) {

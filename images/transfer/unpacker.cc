@@ -6,8 +6,8 @@
 #include "base/identifiers.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "images/diff/layer_applier.h"
 #include "images/spec/documents.h"
-#include "images/transfer/fetcher.h"
 
 namespace ctrd::transfer {
 namespace {
@@ -104,8 +104,7 @@ base::Labels Unpacker::SnapshotLabels(size_t index) const {
 }
 
 absl::Status Unpacker::Apply(const base::Context& context, size_t index,
-                             const std::function<absl::Status()>& fetch,
-                             ProgressTracker::Item* item) {
+                             const FetchLayer& fetch, ProgressTracker::Item* item) {
   const std::string& chain_id = chain_ids_[index];
   ASSIGN_OR_RETURN(const auto held,
                    locks_.Lock(context, fmt::format("sn://{}/{}/{}", context.namespace_name(),
@@ -118,8 +117,7 @@ absl::Status Unpacker::Apply(const base::Context& context, size_t index,
     const auto mounts = target_.snapshotter->Prepare(
         context, key, index == 0 ? "" : chain_ids_[index - 1], SnapshotLabels(index));
     if (mounts.ok()) {
-      absl::Status status = fetch();
-      if (status.ok()) status = Extract(context, index, key, *mounts, item);
+      absl::Status status = Extract(context, index, key, *mounts, fetch, item);
       if (!status.ok()) (void)target_.snapshotter->Remove(context.Detached(), key);
       return status;
     }
@@ -133,13 +131,39 @@ absl::Status Unpacker::Apply(const base::Context& context, size_t index,
   }
 }
 
-absl::Status Unpacker::Extract(const base::Context& context, size_t index, const std::string& key,
-                               const base::Mounts& mounts, ProgressTracker::Item* item) {
-  const Descriptor& layer = layers_[index];
+absl::StatusOr<Descriptor> Unpacker::FetchAndApply(const base::Context& context,
+                                                   const Descriptor& layer,
+                                                   const base::Mounts& mounts,
+                                                   const FetchLayer& fetch,
+                                                   ProgressTracker::Item* item) {
   diff::ApplyOptions options;
   if (item != nullptr) options.progress = [item](int64_t bytes) { item->Extracted(bytes); };
-  ASSIGN_OR_RETURN(const Descriptor diff,
-                   target_.differ->Apply(context, layer, mounts, options));
+  std::unique_ptr<diff::LayerApplier> applier;
+  // Kept until the blob's digest is known: bytes that were not ours to apply are the better reason.
+  absl::Status applying;
+  Tap tap;
+  if (target_.streaming) {
+    tap = [&](std::string_view data) {
+      if (applying.ok() && applier == nullptr) {
+        auto started = diff::LayerApplier::Start(context, *target_.streaming, layer.media_type,
+                                                 mounts, options);
+        applying = started.status();
+        if (started.ok()) applier = *std::move(started);
+      }
+      if (applying.ok()) applying = applier->Write(data);
+    };
+  }
+  ASSIGN_OR_RETURN(const bool tapped, fetch(tap));
+  if (tapped && applying.ok() && applier != nullptr) return applier->Finish();
+  if (tapped && !absl::IsUnimplemented(applying)) RETURN_IF_ERROR(applying);
+  return target_.differ->Apply(context, layer, mounts, options);
+}
+
+absl::Status Unpacker::Extract(const base::Context& context, size_t index, const std::string& key,
+                               const base::Mounts& mounts, const FetchLayer& fetch,
+                               ProgressTracker::Item* item) {
+  const Descriptor& layer = layers_[index];
+  ASSIGN_OR_RETURN(const Descriptor diff, FetchAndApply(context, layer, mounts, fetch, item));
   if (diff.digest != diff_ids_[index]) {
     return base::Unknown("wrong diff id {} calculated on extraction {}, desc {}",
                          base::Quote(diff.digest), base::Quote(diff_ids_[index]),

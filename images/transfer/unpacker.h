@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "images/spec/platform.h"
 #include "images/transfer/concurrency.h"
+#include "images/transfer/fetcher.h"
 #include "images/transfer/progress.h"
 #include "images/transfer/transfer.h"
 
@@ -39,10 +40,12 @@ class Unpacker {
 
   // How many of the lowest layers have their snapshots already: their blobs are not needed.
   absl::StatusOr<size_t> CountPresent(const base::Context& context);
-  // Makes the snapshot of layer `index`; that of the layer below is there. `fetch` brings the blob
-  // when it turns out to be needed.
-  absl::Status Apply(const base::Context& context, size_t index,
-                     const std::function<absl::Status()>& fetch, ProgressTracker::Item* item);
+  // Brings the blob of a layer into the store. True: `tap` has seen all of it.
+  using FetchLayer = std::function<absl::StatusOr<bool>(const Tap& tap)>;
+  // Makes the snapshot of layer `index`; that of the layer below is there. `fetch` is called when
+  // the blob turns out to be needed; what its tap sees is applied at once.
+  absl::Status Apply(const base::Context& context, size_t index, const FetchLayer& fetch,
+                     ProgressTracker::Item* item);
   // After the last layer: the image's config keeps the snapshots.
   absl::Status Finish(const base::Context& context);
 
@@ -50,7 +53,12 @@ class Unpacker {
   base::Labels SnapshotLabels(size_t index) const;
   absl::StatusOr<bool> HasSnapshot(const base::Context& context, size_t index);
   absl::Status Extract(const base::Context& context, size_t index, const std::string& key,
-                       const base::Mounts& mounts, ProgressTracker::Item* item);
+                       const base::Mounts& mounts, const FetchLayer& fetch,
+                       ProgressTracker::Item* item);
+  // Fetches the layer and applies it, in one pass if that can be; what the uncompressed layer is.
+  absl::StatusOr<Descriptor> FetchAndApply(const base::Context& context, const Descriptor& layer,
+                                           const base::Mounts& mounts, const FetchLayer& fetch,
+                                           ProgressTracker::Item* item);
 
   content::ContentStore& store_;
   KeyedLocks& locks_;
