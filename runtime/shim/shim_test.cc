@@ -483,6 +483,24 @@ TEST_F(ShimTest, ExecsEndBeforeTheContainerDoes) {
   EXPECT_THAT(Start("st-last", "e1"), testing::Not(IsOk()));
 }
 
+TEST_F(ShimTest, ExecsEndWithTheContainerInAPidNamespaceThatIsShared) {
+  MakeBundle("st-shared", "sleep 1000");
+  std::string spec = base::ReadFile(Bundle("st-shared") + "/config.json").value();
+  const std::string pid_namespace = R"({"type":"pid"},)";
+  spec.erase(spec.find(pid_namespace), pid_namespace.size());
+  ASSERT_THAT(base::WriteFileAtomically(Bundle("st-shared") + "/config.json", spec, 0600), IsOk());
+  StartShim("st-shared");
+  ASSERT_THAT(Create("st-shared"), IsOk());
+  ASSERT_THAT(Start("st-shared"), IsOk());
+  ASSERT_THAT(Exec("st-shared", "e1", "sleep 1000"), IsOk());
+  ASSERT_THAT(Start("st-shared", "e1"), IsOk());
+  ASSERT_THAT(Kill("st-shared", SIGKILL), IsOk());
+  EXPECT_THAT(Wait("st-shared"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto exec, State("st-shared", "e1"));
+  EXPECT_EQ(exec.exit_status(), 137u);
+  EXPECT_THAT(Delete("st-shared"), IsOk());
+}
+
 TEST_F(ShimTest, InputEndsWithCloseIo) {
   MakeBundle("st-in", "cat; echo end");
   StartShim("st-in");
