@@ -27,8 +27,8 @@ std::string EncodeExit(const ExitRecord& record) {
 
 absl::Status WriteExitRecord(const std::string& bundle, const std::string& exec_id,
                              const ExitRecord& record) {
-  return base::WriteFileAtomically(PathOf(bundle, exec_id), EncodeExit(record), 0600,
-                                   base::Durability::kSynced);
+  // Whole or not at all, and not synced: it has to outlive processes, as bundles do, not the host.
+  return base::WriteFileAtomically(PathOf(bundle, exec_id), EncodeExit(record), 0600);
 }
 
 std::optional<ExitRecord> ReadExitRecord(const std::string& bundle, const std::string& exec_id) {
