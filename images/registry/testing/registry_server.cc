@@ -31,7 +31,7 @@ absl::StatusOr<int> FreePort() {
 // Reads what the server logs until it says that it listens.
 absl::Status WaitUntilListening(int log) {
   std::string text;
-  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
   while (absl::Now() < deadline) {
     pollfd poll{log, POLLIN, 0};
     if (::poll(&poll, 1, 1000) <= 0) continue;
