@@ -14,6 +14,7 @@ import difflib
 import importlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -24,7 +25,12 @@ from harness import differences  # noqa: E402
 from harness.registry import Registry  # noqa: E402
 from harness.session import COMBINATIONS, Session  # noqa: E402
 
+SECONDS = 280  # A little less than ctest allows: what was started is ended by us.
 NEEDED = ["/usr/bin/containerd", "/usr/bin/ctr", "docker-registry", "skopeo", "runc"]
+
+
+def give_up(number, _):
+    raise TimeoutError("signal %d: it took too long, or somebody ended it" % number)
 
 
 def play(scenario, combination, bin_dir, registry, archives):
@@ -33,6 +39,8 @@ def play(scenario, combination, bin_dir, registry, archives):
     try:
         with session:
             scenario.scenario(session)
+    except TimeoutError:
+        raise
     except Exception:
         session.failures.append(traceback.format_exc())
     if session.failures:
@@ -85,6 +93,9 @@ def main():
         if not shutil.which(program):
             print("skipped: %s is not installed" % program)
             return 77
+    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, give_up)
+    signal.alarm(SECONDS)
     scenario = importlib.import_module("scenarios." + options.scenario)
     folder = tempfile.mkdtemp(prefix="ctrd-it-registry-")
     registry = Registry(os.path.join(folder, "registry"))

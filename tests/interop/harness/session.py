@@ -67,7 +67,11 @@ class Session:
         self.names[self.daemon.folder] = "DAEMON"
 
     def __enter__(self):
-        self.daemon.start()
+        try:
+            self.daemon.start()
+        except BaseException:
+            self._clean_up()
+            raise
         return self
 
     def __exit__(self, *_):
