@@ -46,10 +46,14 @@ ctrd_dependency(absl -Wl,--start-group ${CTRD_ABSL_ARCHIVES} -Wl,--end-group Thr
 ctrd_dependency(fmt)  # Headers only (FMT_HEADER_ONLY): Debian has no static archive of it.
 ctrd_dependency(protobuf "${CTRD_LIBRARY_DIR}/libprotobuf.a" "${CTRD_LIBRARY_DIR}/libz.a" Threads::Threads)
 ctrd_dependency(protobuf_lite "${CTRD_LIBRARY_DIR}/libprotobuf-lite.a" Threads::Threads)
-ctrd_static_dependency(grpc grpc++ ssl crypto cares re2)
+# Without TLS: the daemon listens on UNIX sockets only.
+ctrd_static_dependency(grpc grpc++_unsecure address_sorting upb cares re2 z)
 
-# The crypto half of OpenSSL for digests, all of it for TLS.
-ctrd_dependency(crypto "${CTRD_LIBRARY_DIR}/libcrypto.a" Threads::Threads ${CMAKE_DL_LIBS})
+# Digests. A program that has the shared library anyway, through libcurl, says so by its property
+# CTRD_SHARED_CRYPTO and does not carry a second copy.
+set(CTRD_SHARED_CRYPTO "$<BOOL:$<TARGET_PROPERTY:CTRD_SHARED_CRYPTO>>")
+ctrd_dependency(crypto "$<IF:${CTRD_SHARED_CRYPTO},crypto,${CTRD_LIBRARY_DIR}/libcrypto.a>"
+  Threads::Threads ${CMAKE_DL_LIBS})
 ctrd_dependency(lmdb lmdb)
 ctrd_dependency(re2 "${CTRD_LIBRARY_DIR}/libre2.a" Threads::Threads)
 ctrd_dependency(curl curl)
