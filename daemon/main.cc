@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <malloc.h>
 #include <systemd/sd-daemon.h>
 
 #include <cstdio>
@@ -75,6 +76,8 @@ absl::Status Serve(plugin::Registry& registry, const config::Config& config) {
 
 int Main(int argc, char** argv) {
   BlockSignals();
+  // Threads come and go with blocking calls; an arena for each would keep what the busiest took.
+  ::mallopt(M_ARENA_MAX, 2);
   const CommandLine line = ParseCommandLine(argc, argv);
   if (line.command == Command::kPrintAndExit) {
     std::fputs(line.output.c_str(), line.exit_code == 1 ? stderr : stdout);
