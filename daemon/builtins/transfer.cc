@@ -44,6 +44,8 @@ absl::StatusOr<transfer::UnpackTarget> TargetOf(const plugin::InitContext& init,
   }
   ASSIGN_OR_RETURN(target.differ, init.registry.Get<diff::Differ>(
                                       plugin::kDiffer, differ.empty() ? "walking" : differ));
+  // What the walking differ does can be done while the bytes still arrive.
+  if (differ.empty() || differ == "walking") target.streaming = WalkingOptionsOf(init.config);
   return target;
 }
 
