@@ -31,7 +31,7 @@ class RuncTest : public testing::Test {
     ASSERT_OK_AND_ASSIGN(loop_, base::EventLoop::Create());
     ASSERT_OK_AND_ASSIGN(reaper_, Reaper::Create(loop_.get()));
     program_.binary = directory_ + "/runc";
-    program_.root = directory_ + "/root";
+    program_.root = directory_ + "/state";
     program_.namespace_name = "ns";
     program_.log_path = directory_ + "/log.json";
     Script("");
@@ -64,7 +64,7 @@ class RuncTest : public testing::Test {
     return text.ok() ? text->substr(0, text->find('\n')) : "";
   }
   std::string Globals() const {
-    return fmt::format("--root {0}/root/ns --log {0}/log.json --log-format json ", directory_);
+    return fmt::format("--root {0}/state/ns --log {0}/log.json --log-format json ", directory_);
   }
 
   std::string directory_;
