@@ -25,7 +25,8 @@ grpc::Status Call(grpc::GenericStub& stub, const std::string& method, const std:
   stream->StartCall(nullptr);
   queue.Next(&tag, &ok);
   if (ok) {
-    stream->WriteLast(grpc::ByteBuffer(), grpc::WriteOptions(), nullptr);
+    const grpc::Slice nothing;  // A buffer of no slices at all would not pass as a message.
+    stream->WriteLast(grpc::ByteBuffer(&nothing, 1), grpc::WriteOptions(), nullptr);
     queue.Next(&tag, &ok);
   }
   for (ok = true; ok;) {
