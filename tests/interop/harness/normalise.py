@@ -5,7 +5,8 @@ import re
 
 RULES = [(re.compile(pattern, re.M), replacement) for pattern, replacement in [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|[+-]\d\d:?\d\d))?( UTC)?( m=\+[\d.]+)?", "TIME"),
-    (r"^(sha256:[0-9a-f]{64}\t\S+ ?\S+\t)[^\t]+\t", r"\1AGE\t"),
+    (r"^(sha256:[0-9a-f]{64}\t\S+ ?\S+\t)[^\t\n]+\t+", r"\1AGE\t"),
+    (r"^DIGEST\t+SIZE\tAGE\t+LABELS", "DIGEST\tSIZE\tAGE\tLABELS"),  # As wide as the ages below.
     (r"^(\S+ +\S+ +)(?:Less than a second|\d+ seconds?|About a minute) *$", r"\1AGE"),
     (r'"NS/\d+/', '"NS/N/'),  # A snapshot's name in the back end: the number is free.
     (r"extract-\d+-\S{4} sha256", "extract-KEY sha256"),
