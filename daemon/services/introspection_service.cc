@@ -162,7 +162,7 @@ class IntrospectionService final : public api::Introspection::Service {
     if (uuid.empty()) {
       uuid = RandomUuid();
       RETURN_IF_ERROR(base::MakeDirectories(root_, 0700));
-      RETURN_IF_ERROR(base::WriteFileAtomically(path, uuid, 0666, base::Durability::kSynced));
+      RETURN_IF_ERROR(base::WriteFileAtomically(path, uuid, 0644, base::Durability::kSynced));
     }
     uuid_ = uuid;
     return uuid_;
