@@ -62,7 +62,8 @@ absl::StatusOr<Client> Client::Connect(const Invocation& invocation) {
   client.channel_ =
       grpc::CreateCustomChannel("unix:" + path, grpc::InsecureChannelCredentials(), arguments);
   client.namespace_ = invocation.Text("namespace");
-  if (const absl::Duration timeout = invocation.Duration("timeout"); timeout > absl::ZeroDuration()) {
+  if (const absl::Duration timeout = invocation.Duration("timeout");
+      timeout > absl::ZeroDuration()) {
     client.deadline_ = absl::Now() + timeout;
   }
   absl::Duration connect = invocation.Duration("connect-timeout");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The connection to a daemon: calls carry the namespace, the lease and the deadline, and errors come
-// back as absl::Status with the daemon's text.
+// The connection to a daemon: calls carry the namespace, the lease and the deadline, and errors
+// come back as absl::Status with the daemon's text.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

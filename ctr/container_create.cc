@@ -88,7 +88,8 @@ absl::StatusOr<images::PlatformMatcher> WantedPlatform(const Invocation& invocat
 
 std::string Joined(const Invocation& invocation, std::string_view flag) {
   std::string joined;
-  for (const std::string& text : invocation.List(flag)) joined += (joined.empty() ? "" : ",") + text;
+  for (const std::string& text : invocation.List(flag))
+    joined += (joined.empty() ? "" : ",") + text;
   return joined;
 }
 
@@ -112,8 +113,7 @@ absl::Status RemoveSnapshot(const Client& client, const api::Container& containe
   snapshots::RemoveSnapshotRequest request;
   request.set_snapshotter(container.snapshotter());
   request.set_key(container.snapshot_key());
-  const absl::Status status =
-      client.Call(&snapshots::Snapshots::Stub::Remove, request).status();
+  const absl::Status status = client.Call(&snapshots::Snapshots::Stub::Remove, request).status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
@@ -136,7 +136,8 @@ absl::Status WriteRecord(const Invocation& invocation, const Client& client,
                          const SpecSource& source, api::Container& container) {
   ASSIGN_OR_RETURN(const runtime::Spec spec, MakeSpec(invocation, source));
   if (invocation.Declares("dump-config") && !invocation.Text("dump-config").empty()) {
-    RETURN_IF_ERROR(base::WriteFileAtomically(invocation.Text("dump-config"), spec.ToJson(2), 0644));
+    RETURN_IF_ERROR(
+        base::WriteFileAtomically(invocation.Text("dump-config"), spec.ToJson(2), 0644));
   }
   container.mutable_spec()->set_type_url(std::string(runtime::kSpecTypeUrl));
   container.mutable_spec()->set_value(spec.ToJson());
@@ -202,16 +203,16 @@ runtime::AccountFileReader ReadAccountFilesOfSnapshot(const Client& client,
                                                       const std::string& snapshotter,
                                                       const std::string& key) {
   auto mounted = std::make_shared<std::optional<base::TempMount>>();
-  return [&client, snapshotter, key, mounted](const std::string& path)
-             -> absl::StatusOr<std::string> {
-    if (!mounted->has_value()) {
-      ASSIGN_OR_RETURN(const base::Mounts mounts, SnapshotMounts(client, snapshotter, key));
-      ASSIGN_OR_RETURN(base::TempMount mount,
-                       base::TempMount::Create(TemporaryDirectory(), base::ReadOnly(mounts)));
-      mounted->emplace(std::move(mount));
-    }
-    return runtime::ReadAccountFilesBelow((*mounted)->path())(path);
-  };
+  return
+      [&client, snapshotter, key, mounted](const std::string& path) -> absl::StatusOr<std::string> {
+        if (!mounted->has_value()) {
+          ASSIGN_OR_RETURN(const base::Mounts mounts, SnapshotMounts(client, snapshotter, key));
+          ASSIGN_OR_RETURN(base::TempMount mount,
+                           base::TempMount::Create(TemporaryDirectory(), base::ReadOnly(mounts)));
+          mounted->emplace(std::move(mount));
+        }
+        return runtime::ReadAccountFilesBelow((*mounted)->path())(path);
+      };
 }
 
 absl::StatusOr<api::Container> CreateContainer(const Invocation& invocation, Client& client) {

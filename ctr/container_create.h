@@ -18,8 +18,8 @@ namespace ctrd::ctr {
 absl::StatusOr<containerd::services::containers::v1::Container> CreateContainer(
     const Invocation& invocation, Client& client);
 
-absl::StatusOr<containerd::services::containers::v1::Container> GetContainer(
-    const Client& client, const std::string& id);
+absl::StatusOr<containerd::services::containers::v1::Container> GetContainer(const Client& client,
+                                                                             const std::string& id);
 
 // Removes the container's snapshot, unless `keep_snapshot`, and its record.
 absl::Status DeleteContainer(const Client& client,

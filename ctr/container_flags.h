@@ -31,9 +31,9 @@ absl::Status CheckContainerFlags(const Invocation& invocation);
 struct SpecSource {
   const Client* client;
   std::string container_id;
-  std::string rootfs;                        // With --rootfs: its absolute path.
+  std::string rootfs;                          // With --rootfs: its absolute path.
   const images::ImageConfig* image = nullptr;  // Else.
-  std::vector<std::string> arguments;        // Of the command line, after the id.
+  std::vector<std::string> arguments;          // Of the command line, after the id.
   runtime::AccountFileReader read_account_file;
 };
 

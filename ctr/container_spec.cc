@@ -45,7 +45,8 @@ absl::StatusOr<std::vector<std::string>> EnvironmentOf(const Invocation& invocat
   return environment;
 }
 
-absl::Status ApplyPrivileges(const Invocation& invocation, const Flags& flags, runtime::Spec& spec) {
+absl::Status ApplyPrivileges(const Invocation& invocation, const Flags& flags,
+                             runtime::Spec& spec) {
   if (!invocation.Switch("privileged")) return absl::OkStatus();
   ASSIGN_OR_RETURN(const auto capabilities, runtime::EffectiveCapabilities());
   spec.MakePrivileged(capabilities);
@@ -133,14 +134,15 @@ absl::Status CheckNamespaces(const Invocation& invocation) {
     }
     const std::string type = text.substr(0, colon);
     if (std::find(std::begin(kTypes), std::end(kTypes), type) == std::end(kTypes)) {
-      return base::Unknown("the Linux namespace type specified in --with-ns is not valid: {}", type);
+      return base::Unknown("the Linux namespace type specified in --with-ns is not valid: {}",
+                           type);
     }
   }
   return absl::OkStatus();
 }
 
-// The files of an image must show the ids that the maps lead to: a snapshotter can do that, a copy of
-// the snapshot by the client is not made.
+// The files of an image must show the ids that the maps lead to: a snapshotter can do that, a copy
+// of the snapshot by the client is not made.
 absl::Status CheckIdMappings(const Invocation& invocation, const Flags& flags) {
   if (!flags.IsSet("uidmap") && !flags.IsSet("gidmap")) return absl::OkStatus();
   RETURN_IF_ERROR(ParseIdMappings(invocation.List("uidmap")).status());
@@ -174,11 +176,12 @@ absl::Status ApplyImageOrRootfs(const Invocation& invocation, const SpecSource& 
 absl::Status ApplyProcessFlags(const Invocation& invocation, const SpecSource& source,
                                runtime::Spec& spec) {
   if (!source.arguments.empty()) spec.SetArguments(source.arguments);
-  if (const std::string path = invocation.Text("cwd"); !path.empty()) spec.SetWorkingDirectory(path);
+  if (const std::string path = invocation.Text("cwd"); !path.empty())
+    spec.SetWorkingDirectory(path);
   if (const std::string user = invocation.Text("user"); !user.empty()) {
-    ASSIGN_OR_RETURN(const runtime::UserIds ids,
-                     runtime::ResolveUser(user, runtime::Memberships::kOfGivenText,
-                                          source.read_account_file));
+    ASSIGN_OR_RETURN(
+        const runtime::UserIds ids,
+        runtime::ResolveUser(user, runtime::Memberships::kOfGivenText, source.read_account_file));
     spec.SetUser(ids);
   }
   if (invocation.Switch("tty")) spec.UseTerminal();
@@ -271,8 +274,7 @@ absl::StatusOr<runtime::SpecMount> ParseMount(std::string_view text) {
 absl::StatusOr<std::vector<runtime::IdMapping>> ParseIdMappings(
     const std::vector<std::string>& texts) {
   const auto malformed = [] {
-    return base::Unknown(
-        "user namespace mappings require the format `container-id:host-id:size`");
+    return base::Unknown("user namespace mappings require the format `container-id:host-id:size`");
   };
   std::vector<runtime::IdMapping> mappings;
   for (const std::string& text : texts) {
@@ -301,8 +303,7 @@ absl::StatusOr<runtime::Spec> MakeSpec(const Invocation& invocation, const SpecS
     for (const auto& [key, value] : labels) spec.SetAnnotation(key, value);
     return spec;
   }
-  runtime::Spec spec =
-      runtime::Spec::Default(source.client->namespace_name(), source.container_id);
+  runtime::Spec spec = runtime::Spec::Default(source.client->namespace_name(), source.container_id);
   spec.AllowDefaultDevices();
   ASSIGN_OR_RETURN(const auto environment, EnvironmentOf(invocation));
   spec.MergeEnvironment(environment);
@@ -342,7 +343,8 @@ absl::StatusOr<containerd::runc::v1::Options> RuncOptions(const Invocation& invo
   const bool is_runc = invocation.Text("runtime") == kDefaultRuntime;
   if (const std::string binary = invocation.Text("runc-binary"); !binary.empty()) {
     if (!is_runc) {
-      return base::Unknown("specifying runc-binary is only supported for {}", base::Quote(kDefaultRuntime));
+      return base::Unknown("specifying runc-binary is only supported for {}",
+                           base::Quote(kDefaultRuntime));
     }
     options.set_binary_name(binary);
   }

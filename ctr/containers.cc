@@ -19,8 +19,7 @@ using Stub = api::Containers::Stub;
 absl::Status Create(Invocation& invocation) {
   if (!invocation.Text("config").empty()) {
     if (invocation.arguments().size() != 1) {
-      return base::InvalidArgument(
-          "with spec config file, only container id should be provided");
+      return base::InvalidArgument("with spec config file, only container id should be provided");
     }
   } else {
     if (invocation.Argument(0).empty()) return base::InvalidArgument("image ref must be provided");
@@ -151,23 +150,32 @@ absl::Status Label(Invocation& invocation) {
 }  // namespace
 
 Command ContainersCommand() {
-  Command remove{.names = "delete,del,remove,rm", .summary = "delete containers that do not run",
-                 .arguments = "[flags] CONTAINER [CONTAINER, ...]", .action = Delete};
+  Command remove{.names = "delete,del,remove,rm",
+                 .summary = "delete containers that do not run",
+                 .arguments = "[flags] CONTAINER [CONTAINER, ...]",
+                 .action = Delete};
   remove.flags = {{FlagKind::kSwitch, "keep-snapshot", "leave the snapshot"}};
-  Command info{.names = "info", .summary = "show a container", .arguments = "CONTAINER",
-               .action = Info};
+  Command info{
+      .names = "info", .summary = "show a container", .arguments = "CONTAINER", .action = Info};
   info.flags = {{FlagKind::kSwitch, "spec", "only its specification"}};
   Command group{.names = "containers,c,container", .summary = "manage containers"};
   group.commands = {
-      {.names = "create", .summary = "create a container",
+      {.names = "create",
+       .summary = "create a container",
        .arguments = "[flags] Image|RootFS CONTAINER [COMMAND] [ARG...]",
-       .flags = ContainerFlags(), .action = Create},
+       .flags = ContainerFlags(),
+       .action = Create},
       remove,
       info,
-      {.names = "list,ls", .summary = "list containers", .arguments = "[flags] [<filter>, ...]",
-       .flags = {QuietFlag("the ids")}, .action = List},
-      {.names = "label", .summary = "set labels; an empty value removes one",
-       .arguments = "[flags] CONTAINER [<key>=<value>, ...]", .action = Label},
+      {.names = "list,ls",
+       .summary = "list containers",
+       .arguments = "[flags] [<filter>, ...]",
+       .flags = {QuietFlag("the ids")},
+       .action = List},
+      {.names = "label",
+       .summary = "set labels; an empty value removes one",
+       .arguments = "[flags] CONTAINER [<key>=<value>, ...]",
+       .action = Label},
       MissingCommand("checkpoint", "save a container"),
       MissingCommand("restore", "restore a container"),
   };

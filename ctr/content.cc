@@ -57,7 +57,9 @@ absl::Status Get(Invocation& invocation) {
 class Ingest {
  public:
   Ingest(const Client& client, const std::string& ref)
-      : context_(client.NewContext()), stub_(client.channel()), ref_(ref),
+      : context_(client.NewContext()),
+        stub_(client.channel()),
+        ref_(ref),
         stream_(stub_.Write(context_.get())) {}
 
   absl::Status Begin(int64_t total, const std::string& expected) {
@@ -212,19 +214,25 @@ absl::Status ListActive(Invocation& invocation) {
 }  // namespace
 
 Command ContentCommand() {
-  Command active{.names = "active", .summary = "list ingests that are under way",
-                 .arguments = "[flags] [<regexp>]", .action = ListActive};
-  active.flags = {{FlagKind::kDuration, "timeout,t", "limit for the call", "0s",
-                   "CONTAINERD_FETCH_TIMEOUT"},
-                  {FlagKind::kText, "root", "not used", "/tmp/content"}};
-  Command ingest{.names = "ingest", .summary = "take a blob from standard input",
-                 .arguments = "[flags] <key>", .action = IngestInput};
+  Command active{.names = "active",
+                 .summary = "list ingests that are under way",
+                 .arguments = "[flags] [<regexp>]",
+                 .action = ListActive};
+  active.flags = {
+      {FlagKind::kDuration, "timeout,t", "limit for the call", "0s", "CONTAINERD_FETCH_TIMEOUT"},
+      {FlagKind::kText, "root", "not used", "/tmp/content"}};
+  Command ingest{.names = "ingest",
+                 .summary = "take a blob from standard input",
+                 .arguments = "[flags] <key>",
+                 .action = IngestInput};
   ingest.flags = {{FlagKind::kInteger, "expected-size", "size the blob must have", "0"},
                   {FlagKind::kText, "expected-digest", "digest the blob must have"}};
   Command group{.names = "content", .summary = "manage content"};
   group.commands = {
       active,
-      {.names = "delete,del,remove,rm", .summary = "delete blobs", .arguments = "[<digest>, ...]",
+      {.names = "delete,del,remove,rm",
+       .summary = "delete blobs",
+       .arguments = "[<digest>, ...]",
        .action = Delete},
       MissingCommand("edit", "edit a blob"),
       MissingCommand("fetch", "fetch an image's content"),
@@ -232,11 +240,16 @@ Command ContentCommand() {
       MissingCommand("fetch-blob", "fetch blobs of a registry"),
       {.names = "get", .summary = "print a blob", .arguments = "[<digest>, ...]", .action = Get},
       ingest,
-      {.names = "list,ls", .summary = "list blobs", .arguments = "[flags]",
-       .flags = {QuietFlag("the digests")}, .action = List},
+      {.names = "list,ls",
+       .summary = "list blobs",
+       .arguments = "[flags]",
+       .flags = {QuietFlag("the digests")},
+       .action = List},
       MissingCommand("push-object", "push an object to a registry"),
-      {.names = "label", .summary = "set labels; an empty value removes one",
-       .arguments = "<digest> [<label>=<value> ...]", .action = Label},
+      {.names = "label",
+       .summary = "set labels; an empty value removes one",
+       .arguments = "<digest> [<label>=<value> ...]",
+       .action = Label},
       MissingCommand("prune", "drop references between blobs"),
   };
   return group;

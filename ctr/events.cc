@@ -34,8 +34,9 @@ void KnowEvents() {
 
 std::string PayloadOf(const google::protobuf::Any& event) {
   const std::string& type = event.type_url();
-  const auto* descriptor = google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
-      type.substr(type.rfind('/') + 1));
+  const auto* descriptor =
+      google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
+          type.substr(type.rfind('/') + 1));
   if (descriptor == nullptr) return Dump(ToJson(event));
   const std::unique_ptr<google::protobuf::Message> message(
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
@@ -59,8 +60,10 @@ absl::Status Follow(Invocation& invocation) {
 }  // namespace
 
 Command EventsCommand() {
-  return {.names = "events,event", .summary = "print events as they happen",
-          .arguments = "[<filter>, ...]", .action = Follow};
+  return {.names = "events,event",
+          .summary = "print events as they happen",
+          .arguments = "[<filter>, ...]",
+          .action = Follow};
 }
 
 }  // namespace ctrd::ctr

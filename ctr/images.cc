@@ -44,8 +44,12 @@ std::vector<std::string> Row(const Client& client, const api::Image& image) {
   for (const std::string& platform : found.value_or(std::vector<std::string>())) {
     platforms += (platforms.empty() ? "" : ",") + platform;
   }
-  return {image.name(), target.media_type, target.digest, BinarySize(size.value_or(0)),
-          platforms.empty() ? "-" : platforms, JoinLabels(image.labels())};
+  return {image.name(),
+          target.media_type,
+          target.digest,
+          BinarySize(size.value_or(0)),
+          platforms.empty() ? "-" : platforms,
+          JoinLabels(image.labels())};
 }
 
 absl::Status List(Invocation& invocation) {
@@ -166,7 +170,8 @@ absl::Status Label(Invocation& invocation) {
   request.mutable_image()->set_name(name);
   for (const auto& [key, value] : labels) {
     (*request.mutable_image()->mutable_labels())[key] = value;
-    if (!invocation.Switch("replace-all")) request.mutable_update_mask()->add_paths("labels." + key);
+    if (!invocation.Switch("replace-all"))
+      request.mutable_update_mask()->add_paths("labels." + key);
   }
   if (invocation.Switch("replace-all")) request.mutable_update_mask()->add_paths("labels");
   ASSIGN_OR_RETURN(const auto response, client.Call(&Stub::Update, request));
@@ -228,25 +233,35 @@ absl::Status Prune(Invocation& invocation) {
 }  // namespace
 
 Command ImagesCommand() {
-  Command remove{.names = "delete,del,remove,rm", .summary = "remove images",
-                 .arguments = "[flags] <ref> [<ref>, ...]", .action = Remove};
+  Command remove{.names = "delete,del,remove,rm",
+                 .summary = "remove images",
+                 .arguments = "[flags] <ref> [<ref>, ...]",
+                 .action = Remove};
   remove.flags = {{FlagKind::kSwitch, "sync", "wait until content and snapshots are gone"}};
-  Command label{.names = "label", .summary = "set labels; an empty value removes one",
-                .arguments = "[flags] <name> [<key>=<value>, ...]", .action = Label};
+  Command label{.names = "label",
+                .summary = "set labels; an empty value removes one",
+                .arguments = "[flags] <name> [<key>=<value>, ...]",
+                .action = Label};
   label.flags = {{FlagKind::kSwitch, "replace-all,r", "remove all other labels"}};
-  Command prune{.names = "prune", .summary = "remove images that no container uses",
-                .arguments = "[flags]", .action = Prune};
+  Command prune{.names = "prune",
+                .summary = "remove images that no container uses",
+                .arguments = "[flags]",
+                .action = Prune};
   prune.flags = {{FlagKind::kSwitch, "all", "all of them"}};
   Command group{.names = "images,image,i", .summary = "manage images"};
   group.commands = {
-      {.names = "check", .summary = "tell which images are complete",
+      {.names = "check",
+       .summary = "tell which images are complete",
        .arguments = "[flags] [<filter>, ...]",
        .flags = {QuietFlag("the names of complete, unpacked images"), SnapshotterFlag()},
        .action = CheckAll},
       ImagesExportCommand(),
       ImagesImportCommand(),
-      {.names = "list,ls", .summary = "list images", .arguments = "[flags] [<filter>, ...]",
-       .flags = {QuietFlag("the names")}, .action = List},
+      {.names = "list,ls",
+       .summary = "list images",
+       .arguments = "[flags] [<filter>, ...]",
+       .flags = {QuietFlag("the names")},
+       .action = List},
       MissingCommand("mount", "mount an image"),
       MissingCommand("unmount", "unmount an image"),
       ImagesPullCommand(),
@@ -255,8 +270,11 @@ Command ImagesCommand() {
       ImagesTagCommand(),
       label,
       MissingCommand("convert", "convert an image"),
-      {.names = "usage", .summary = "show what an image's snapshots occupy",
-       .arguments = "[flags] <ref>", .flags = {SnapshotterFlag()}, .action = Usage},
+      {.names = "usage",
+       .summary = "show what an image's snapshots occupy",
+       .arguments = "[flags] <ref>",
+       .flags = {SnapshotterFlag()},
+       .action = Usage},
       MissingCommand("inspect,i", "show an image's documents"),
       prune,
   };

@@ -44,7 +44,8 @@ std::vector<Flag> PlatformFlags() {
 }
 
 // The daemon does these transfers; what only a client that does them itself can offer is refused.
-absl::Status RefuseLocalOnly(const Invocation& invocation, std::initializer_list<const char*> names) {
+absl::Status RefuseLocalOnly(const Invocation& invocation,
+                             std::initializer_list<const char*> names) {
   if (invocation.Switch("local")) {
     return base::Unknown("\"--local\" is not in this ctr: the daemon does the transfer");
   }
@@ -211,8 +212,7 @@ absl::Status Import(Invocation& invocation) {
   if (!invocation.Switch("no-unpack")) {
     AddUnpacks(platforms, invocation.Text("snapshotter"), store);
   }
-  ASSIGN_OR_RETURN(const auto stream,
-                   SendFile(client, file.valid() ? file.get() : STDIN_FILENO));
+  ASSIGN_OR_RETURN(const auto stream, SendFile(client, file.valid() ? file.get() : STDIN_FILENO));
   types::ImageImportStream source;
   source.set_stream(stream->id());
   source.set_force_compress(invocation.Switch("compress-blobs"));
@@ -304,14 +304,17 @@ absl::Status Tag(Invocation& invocation) {
 }  // namespace
 
 Command ImagesPullCommand() {
-  Command command{.names = "pull", .summary = "fetch an image and make its snapshots",
-                  .arguments = "[flags] <ref>", .action = Pull};
+  Command command{.names = "pull",
+                  .summary = "fetch an image and make its snapshots",
+                  .arguments = "[flags] <ref>",
+                  .action = Pull};
   command.flags =
       Join({RegistryFlags(),
             {SnapshotterFlag(), LabelFlag("labels of the image")},
             PlatformFlags(),
             {{FlagKind::kSwitch, "skip-metadata", "leave out manifests of other platforms"},
-             {FlagKind::kSwitch, "all-metadata", "take manifests of other platforms", "", "", false, true},
+             {FlagKind::kSwitch, "all-metadata", "take manifests of other platforms", "", "", false,
+              true},
              {FlagKind::kSwitch, "print-chainid", "needs --local"},
              {FlagKind::kInteger, "max-concurrent-downloads", "needs --local", "0"},
              {FlagKind::kSwitch, "local", "not in this ctr"},
@@ -320,49 +323,59 @@ Command ImagesPullCommand() {
 }
 
 Command ImagesPushCommand() {
-  Command command{.names = "push", .summary = "send an image to a registry",
-                  .arguments = "[flags] <remote> [<local>]", .action = Push};
-  command.flags = Join({RegistryFlags(), PlatformFlags(),
-                        {{FlagKind::kText, "manifest", "needs --local"},
-                         {FlagKind::kText, "manifest-type", "media type for --manifest",
-                          "application/vnd.oci.image.manifest.v1+json"},
-                         {FlagKind::kInteger, "max-concurrent-uploaded-layers", "needs --local", "0"},
-                         {FlagKind::kSwitch, "local", "not in this ctr"},
-                         {FlagKind::kSwitch, "allow-non-distributable-blobs", "needs --local"}}});
+  Command command{.names = "push",
+                  .summary = "send an image to a registry",
+                  .arguments = "[flags] <remote> [<local>]",
+                  .action = Push};
+  command.flags =
+      Join({RegistryFlags(),
+            PlatformFlags(),
+            {{FlagKind::kText, "manifest", "needs --local"},
+             {FlagKind::kText, "manifest-type", "media type for --manifest",
+              "application/vnd.oci.image.manifest.v1+json"},
+             {FlagKind::kInteger, "max-concurrent-uploaded-layers", "needs --local", "0"},
+             {FlagKind::kSwitch, "local", "not in this ctr"},
+             {FlagKind::kSwitch, "allow-non-distributable-blobs", "needs --local"}}});
   return command;
 }
 
 Command ImagesImportCommand() {
-  Command command{.names = "import", .summary = "take images from an archive",
-                  .arguments = "[flags] <in>", .action = Import};
-  command.flags =
-      Join({{{FlagKind::kText, "base-name", "name for images that have only a tag"},
-             {FlagKind::kSwitch, "digests", "also name images by their digests"},
-             {FlagKind::kSwitch, "skip-digest-for-named", "with --digests: only those without a name"},
-             {FlagKind::kText, "index-name", "keep the archive's index under this name"},
-             {FlagKind::kSwitch, "no-unpack", "do not make snapshots"},
-             {FlagKind::kSwitch, "compress-blobs", "compress layers of Docker archives"},
-             {FlagKind::kSwitch, "discard-unpacked-layers", "needs --local"},
-             {FlagKind::kSwitch, "local", "not in this ctr"},
-             {FlagKind::kSwitch, "sync-fs", "write everything to disk"},
-             LabelFlag("labels of the images"),
-             SnapshotterFlag()},
-            PlatformFlags()});
+  Command command{.names = "import",
+                  .summary = "take images from an archive",
+                  .arguments = "[flags] <in>",
+                  .action = Import};
+  command.flags = Join(
+      {{{FlagKind::kText, "base-name", "name for images that have only a tag"},
+        {FlagKind::kSwitch, "digests", "also name images by their digests"},
+        {FlagKind::kSwitch, "skip-digest-for-named", "with --digests: only those without a name"},
+        {FlagKind::kText, "index-name", "keep the archive's index under this name"},
+        {FlagKind::kSwitch, "no-unpack", "do not make snapshots"},
+        {FlagKind::kSwitch, "compress-blobs", "compress layers of Docker archives"},
+        {FlagKind::kSwitch, "discard-unpacked-layers", "needs --local"},
+        {FlagKind::kSwitch, "local", "not in this ctr"},
+        {FlagKind::kSwitch, "sync-fs", "write everything to disk"},
+        LabelFlag("labels of the images"),
+        SnapshotterFlag()},
+       PlatformFlags()});
   return command;
 }
 
 Command ImagesExportCommand() {
-  Command command{.names = "export", .summary = "write images to an archive",
-                  .arguments = "[flags] <out> <image> ...", .action = Export};
-  command.flags = Join({{{FlagKind::kSwitch, "skip-manifest-json", "leave out Docker's manifest.json"},
-                         {FlagKind::kSwitch, "skip-non-distributable", "leave out foreign layers"},
-                         {FlagKind::kSwitch, "local", "not in this ctr"}},
-                        PlatformFlags()});
+  Command command{.names = "export",
+                  .summary = "write images to an archive",
+                  .arguments = "[flags] <out> <image> ...",
+                  .action = Export};
+  command.flags =
+      Join({{{FlagKind::kSwitch, "skip-manifest-json", "leave out Docker's manifest.json"},
+             {FlagKind::kSwitch, "skip-non-distributable", "leave out foreign layers"},
+             {FlagKind::kSwitch, "local", "not in this ctr"}},
+            PlatformFlags()});
   return command;
 }
 
 Command ImagesTagCommand() {
-  Command command{.names = "tag", .summary = "give an image another name",
+  Command command{.names = "tag",
+                  .summary = "give an image another name",
                   .arguments = "[flags] <source_ref> <target_ref> [<target_ref>, ...]",
                   .action = Tag};
   command.flags = {{FlagKind::kSwitch, "force", "with --local: replace what has the name"},

@@ -71,16 +71,23 @@ absl::Status Delete(Invocation& invocation) {
 }  // namespace
 
 Command LeasesCommand() {
-  Command create{.names = "create", .summary = "create a lease",
-                 .arguments = "[flags] <label>=<value> ...", .action = Create};
+  Command create{.names = "create",
+                 .summary = "create a lease",
+                 .arguments = "[flags] <label>=<value> ...",
+                 .action = Create};
   create.flags = {{FlagKind::kText, "id", "the lease's id; made up if not given"},
                   {FlagKind::kDuration, "expires,x", "lifetime, 0 for no end", "24h0m0s"}};
-  Command remove{.names = "delete,del,remove,rm", .summary = "delete leases",
-                 .arguments = "[flags] <lease id> ...", .action = Delete};
+  Command remove{.names = "delete,del,remove,rm",
+                 .summary = "delete leases",
+                 .arguments = "[flags] <lease id> ...",
+                 .action = Delete};
   remove.flags = {{FlagKind::kSwitch, "sync", "wait until what nobody refers to is gone"}};
   Command group{.names = "leases", .summary = "manage leases"};
-  group.commands = {{.names = "list,ls", .summary = "list leases", .arguments = "[flags] <filter>",
-                     .flags = {QuietFlag("the ids")}, .action = List},
+  group.commands = {{.names = "list,ls",
+                     .summary = "list leases",
+                     .arguments = "[flags] <filter>",
+                     .flags = {QuietFlag("the ids")},
+                     .action = List},
                     create,
                     remove};
   return group;

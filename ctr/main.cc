@@ -3,34 +3,11 @@
 #include <string>
 #include <vector>
 
-#include "base/status.h"
 #include "ctr/commands.h"
 #include "ctr/output.h"
 #include "ctr/version.h"
 
 namespace ctrd::ctr {
-
-Flag SnapshotterFlag() {
-  return {FlagKind::kText, "snapshotter", "the snapshotter to use; empty for the default one", "",
-          "CONTAINERD_SNAPSHOTTER"};
-}
-
-Flag LabelFlag(std::string description) {
-  return {FlagKind::kList, "label", std::move(description)};
-}
-
-Flag QuietFlag(std::string what) {
-  return {FlagKind::kSwitch, "quiet,q", "print only " + std::move(what)};
-}
-
-Command MissingCommand(std::string names, std::string summary) {
-  Command command{.names = std::move(names), .summary = std::move(summary) + " (not in this ctr yet)"};
-  const std::string name = command.name();
-  command.action = [name](Invocation&) {
-    return base::Unimplemented("command {} is not in this ctr yet", name);
-  };
-  return command;
-}
 
 namespace {
 
@@ -47,10 +24,20 @@ Command Program() {
       {FlagKind::kSwitch, "version,v", "print the version"},
   };
   program.commands = {
-      PluginsCommand(),   VersionCommand(),    InfoCommand(),  DeprecationsCommand(),
-      ContainersCommand(), ContentCommand(),   EventsCommand(), ImagesCommand(),
-      LeasesCommand(),    NamespacesCommand(), RunCommand(),   SnapshotsCommand(),
-      TasksCommand(),     OciCommand(),
+      PluginsCommand(),
+      VersionCommand(),
+      InfoCommand(),
+      DeprecationsCommand(),
+      ContainersCommand(),
+      ContentCommand(),
+      EventsCommand(),
+      ImagesCommand(),
+      LeasesCommand(),
+      NamespacesCommand(),
+      RunCommand(),
+      SnapshotsCommand(),
+      TasksCommand(),
+      OciCommand(),
       MissingCommand("install", "install a package from an image"),
       MissingCommand("pprof", "profiles of a Go daemon"),
       MissingCommand("sandboxes,sandbox,sb,s", "manage sandboxes"),

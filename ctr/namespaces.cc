@@ -73,18 +73,27 @@ absl::Status Remove(Invocation& invocation) {
 
 Command NamespacesCommand() {
   Command group{.names = "namespaces,namespace,ns", .summary = "manage namespaces"};
-  Command list{.names = "list,ls", .summary = "list namespaces", .arguments = "[flags]",
-               .flags = {QuietFlag("the names")}, .action = List};
-  Command remove{.names = "remove,rm", .summary = "remove empty namespaces",
-                 .arguments = "<name> [<name>, ...]", .action = Remove};
+  Command list{.names = "list,ls",
+               .summary = "list namespaces",
+               .arguments = "[flags]",
+               .flags = {QuietFlag("the names")},
+               .action = List};
+  Command remove{.names = "remove,rm",
+                 .summary = "remove empty namespaces",
+                 .arguments = "<name> [<name>, ...]",
+                 .action = Remove};
   remove.flags = {{FlagKind::kSwitch, "cgroup,c", "the namespace's cgroup too"}};
   group.commands = {
-      {.names = "create,c", .summary = "create a namespace", .arguments = "<name> [<key>=<value>]",
+      {.names = "create,c",
+       .summary = "create a namespace",
+       .arguments = "<name> [<key>=<value>]",
        .action = Create},
       list,
       remove,
-      {.names = "label", .summary = "set labels; an empty value removes one",
-       .arguments = "<name> [<key>=<value>, ...]", .action = Label},
+      {.names = "label",
+       .summary = "set labels; an empty value removes one",
+       .arguments = "<name> [<key>=<value>, ...]",
+       .action = Label},
   };
   return group;
 }

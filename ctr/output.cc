@@ -89,8 +89,8 @@ std::string_view Trimmed(std::string_view number) {
 }
 
 void Log(std::string_view level, std::string_view message, std::string_view error) {
-  const std::string time = absl::FormatTime("%Y-%m-%d%ET%H:%M:%E0S%Ez", absl::Now(),
-                                            absl::LocalTimeZone());
+  const std::string time =
+      absl::FormatTime("%Y-%m-%d%ET%H:%M:%E0S%Ez", absl::Now(), absl::LocalTimeZone());
   std::string shown = time;
   if (shown.ends_with("+00:00")) shown.replace(shown.size() - 6, 6, "Z");
   std::string line = fmt::format("time=\"{}\" level={} msg={}", shown, level, base::Quote(message));
@@ -147,8 +147,8 @@ absl::Time ToTime(const Timestamp& timestamp) {
 std::string Rfc3339(const Timestamp& timestamp) { return base::FormatRfc3339(ToTime(timestamp)); }
 
 std::string LocalRfc3339(const Timestamp& timestamp) {
-  std::string text = absl::FormatTime("%Y-%m-%d%ET%H:%M:%E0S%Ez", ToTime(timestamp),
-                                      absl::LocalTimeZone());
+  std::string text =
+      absl::FormatTime("%Y-%m-%d%ET%H:%M:%E0S%Ez", ToTime(timestamp), absl::LocalTimeZone());
   if (text.ends_with("+00:00")) text.replace(text.size() - 6, 6, "Z");
   return text;
 }
@@ -191,10 +191,17 @@ std::string Dump(const Json& json, int indent) {
   std::string escaped;
   for (char c : plain) {  // As Go's encoder does.
     switch (c) {
-      case '<': escaped += "\\u003c"; break;
-      case '>': escaped += "\\u003e"; break;
-      case '&': escaped += "\\u0026"; break;
-      default: escaped += c;
+      case '<':
+        escaped += "\\u003c";
+        break;
+      case '>':
+        escaped += "\\u003e";
+        break;
+      case '&':
+        escaped += "\\u0026";
+        break;
+      default:
+        escaped += c;
     }
   }
   return escaped;

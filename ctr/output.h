@@ -17,20 +17,22 @@ namespace ctrd::ctr {
 
 using Json = nlohmann::ordered_json;
 
-std::string BinarySize(int64_t bytes);         // "1.0 MiB"
-std::string DecimalSize(int64_t bytes);        // "1.084MB"
-std::string HumanDuration(absl::Duration age); // "About a minute"
+std::string BinarySize(int64_t bytes);          // "1.0 MiB"
+std::string DecimalSize(int64_t bytes);         // "1.084MB"
+std::string HumanDuration(absl::Duration age);  // "About a minute"
 
 absl::Time ToTime(const google::protobuf::Timestamp& timestamp);
 std::string Rfc3339(const google::protobuf::Timestamp& timestamp);
 std::string LocalRfc3339(const google::protobuf::Timestamp& timestamp);  // Whole seconds.
-std::string GoTime(const google::protobuf::Timestamp& timestamp);  // 2026-11-22 04:41:31.5 +0000 UTC
+std::string GoTime(
+    const google::protobuf::Timestamp& timestamp);  // 2026-11-22 04:41:31.5 +0000 UTC
 
 // "a=b,c=d", sorted; `none` if there are none.
 template <typename Map>
 std::string JoinLabels(const Map& labels, std::string_view none = "-") {
   std::string joined;
-  for (const auto& [key, value] : std::map<std::string, std::string>(labels.begin(), labels.end())) {
+  for (const auto& [key, value] :
+       std::map<std::string, std::string>(labels.begin(), labels.end())) {
     joined += (joined.empty() ? "" : ",") + key + "=" + value;
   }
   return joined.empty() ? std::string(none) : joined;

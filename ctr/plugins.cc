@@ -36,9 +36,10 @@ std::string StateOf(const api::Plugin& plugin) {
 
 std::string CodeName(int code) {
   static constexpr const char* kNames[] = {
-      "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",
-      "AlreadyExists", "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted",
-      "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated"};
+      "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+      "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+      "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+      "DataLoss", "Unauthenticated"};
   if (code < 0 || code >= static_cast<int>(std::size(kNames))) return fmt::format("Code({})", code);
   return kNames[code];
 }
@@ -72,8 +73,7 @@ absl::Status List(Invocation& invocation) {
   ASSIGN_OR_RETURN(Client client, Client::Connect(invocation));
   api::PluginsRequest request;
   for (const std::string& filter : invocation.arguments()) request.add_filters(filter);
-  ASSIGN_OR_RETURN(const auto response,
-                   client.Call(&api::Introspection::Stub::Plugins, request));
+  ASSIGN_OR_RETURN(const auto response, client.Call(&api::Introspection::Stub::Plugins, request));
   Table table(Table::kWide);
   const bool quiet = invocation.Switch("quiet");
   const bool detailed = invocation.Switch("detailed");
@@ -97,7 +97,8 @@ Command PluginsCommand() {
   Command list{.names = "list,ls", .summary = "list the daemon's plugins", .action = List};
   list.flags = {QuietFlag("the ids"),
                 {FlagKind::kSwitch, "detailed,d", "print all that is known of each plugin"}};
-  return {.names = "plugins,plugin", .summary = "show the daemon's plugins",
+  return {.names = "plugins,plugin",
+          .summary = "show the daemon's plugins",
           .commands = {list, MissingCommand("inspect-runtime", "ask a runtime for its features")}};
 }
 

@@ -77,8 +77,8 @@ void ProgressTree::RenderNode(const std::string& name, const std::string& lead,
   table.Write(lead + fmt::format("{:<{}}", shown, kNameWidth) + Columns(node.latest));
   for (size_t i = 0; i < node.children.size(); ++i) {
     const bool is_last = i + 1 == node.children.size();
-    RenderNode(node.children[i], below + (is_last ? "└──" : "├──"), below + (is_last ? "   " : "│  "),
-               table, total);
+    RenderNode(node.children[i], below + (is_last ? "└──" : "├──"),
+               below + (is_last ? "   " : "│  "), table, total);
   }
 }
 

@@ -70,13 +70,15 @@ absl::Status Run(Invocation& invocation) {
 }  // namespace
 
 Command RunCommand() {
-  Command command{.names = "run", .summary = "run a container",
-                  .arguments = "[flags] Image|RootFS ID [COMMAND] [ARG...]", .action = Run};
-  command.flags = Join(
-      {{{FlagKind::kSwitch, "rm", "remove the container afterwards; not with --detach"}},
-       StartFlags(),
-       RunResourceFlags(),
-       ContainerFlags()});
+  Command command{.names = "run",
+                  .summary = "run a container",
+                  .arguments = "[flags] Image|RootFS ID [COMMAND] [ARG...]",
+                  .action = Run};
+  command.flags =
+      Join({{{FlagKind::kSwitch, "rm", "remove the container afterwards; not with --detach"}},
+            StartFlags(),
+            RunResourceFlags(),
+            ContainerFlags()});
   return command;
 }
 

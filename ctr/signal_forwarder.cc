@@ -27,8 +27,9 @@ void WriteSignal(int number) {
 
 // Signals that are ours: they say that this program itself is broken, or cannot be caught.
 bool IsForwarded(int number) {
-  static constexpr std::array kOurs = {SIGKILL, SIGSTOP, SIGURG, SIGPIPE, SIGSEGV, SIGBUS,  SIGFPE,
-                                       SIGILL,  SIGABRT, SIGTRAP, SIGSYS, SIGCHLD, SIGPROF, SIGTTOU};
+  static constexpr std::array kOurs = {SIGKILL, SIGSTOP, SIGURG,  SIGPIPE, SIGSEGV,
+                                       SIGBUS,  SIGFPE,  SIGILL,  SIGABRT, SIGTRAP,
+                                       SIGSYS,  SIGCHLD, SIGPROF, SIGTTOU};
   return std::find(kOurs.begin(), kOurs.end(), number) == kOurs.end();
 }
 
@@ -83,9 +84,8 @@ SignalForwarder::SignalForwarder(const Client& client, const ProcessId& id, bool
   write_end_.Reset(ends[1]);
   signal_pipe.store(write_end_.get());
   ForEachSignal(terminal_, WriteSignal);
-  thread_ = std::thread([&client, id, terminal, pipe = read_end_.get()] {
-    Forward(client, id, terminal, pipe);
-  });
+  thread_ = std::thread(
+      [&client, id, terminal, pipe = read_end_.get()] { Forward(client, id, terminal, pipe); });
 }
 
 SignalForwarder::~SignalForwarder() {

@@ -43,10 +43,14 @@ absl::StatusOr<Session> Open(const Invocation& invocation) {
 
 std::string KindName(api::Kind kind) {
   switch (kind) {
-    case api::VIEW: return "View";
-    case api::ACTIVE: return "Active";
-    case api::COMMITTED: return "Committed";
-    default: return "Unknown";
+    case api::VIEW:
+      return "View";
+    case api::ACTIVE:
+      return "Active";
+    case api::COMMITTED:
+      return "Committed";
+    default:
+      return "Unknown";
   }
 }
 
@@ -133,8 +137,9 @@ absl::Status Usage(Invocation& invocation) {
   Table table(Table::kNarrow);
   table.Row({"KEY", "SIZE", "INODES"});
   for (const std::string& key : keys) {
-    ASSIGN_OR_RETURN(const auto usage, session.client.Call(&Stub::Usage,
-                                                           RequestFor<api::UsageRequest>(session, key)));
+    ASSIGN_OR_RETURN(
+        const auto usage,
+        session.client.Call(&Stub::Usage, RequestFor<api::UsageRequest>(session, key)));
     table.Row({key,
                invocation.Switch("b") ? std::to_string(usage.size()) : BinarySize(usage.size()),
                std::to_string(usage.inodes())});
@@ -250,9 +255,9 @@ absl::Status Label(Invocation& invocation) {
 absl::StatusOr<Mounts> MountsToRead(const Session& session, const std::string& key,
                                     const std::string& view) {
   if (key.empty()) return Mounts();
-  ASSIGN_OR_RETURN(const auto stat,
-                   session.client.Call(&Stub::Stat,
-                                       RequestFor<api::StatSnapshotRequest>(session, key)));
+  ASSIGN_OR_RETURN(
+      const auto stat,
+      session.client.Call(&Stub::Stat, RequestFor<api::StatSnapshotRequest>(session, key)));
   if (stat.info().kind() != api::COMMITTED) {
     ASSIGN_OR_RETURN(auto mounts, session.client.Call(
                                       &Stub::Mounts, RequestFor<api::MountsRequest>(session, key)));
@@ -268,9 +273,9 @@ absl::StatusOr<containerd::types::Descriptor> MakeDiff(Session& session, Invocat
   const std::string upper = invocation.Argument(0);
   std::string lower = invocation.Argument(1);
   if (lower.empty()) {
-    ASSIGN_OR_RETURN(const auto stat,
-                     session.client.Call(&Stub::Stat,
-                                         RequestFor<api::StatSnapshotRequest>(session, upper)));
+    ASSIGN_OR_RETURN(
+        const auto stat,
+        session.client.Call(&Stub::Stat, RequestFor<api::StatSnapshotRequest>(session, upper)));
     lower = stat.info().parent();
   }
   const std::string views[] = {base::GenerateName() + "-upper", base::GenerateName() + "-lower"};
@@ -289,8 +294,7 @@ absl::StatusOr<containerd::types::Descriptor> MakeDiff(Session& session, Invocat
     response = session.client.Call(&diff::Diff::Stub::Diff, request);
   }
   for (const std::string& view : views) {  // Those that were not made are not there.
-    (void)session.client.Call(&Stub::Remove,
-                              RequestFor<api::RemoveSnapshotRequest>(session, view));
+    (void)session.client.Call(&Stub::Remove, RequestFor<api::RemoveSnapshotRequest>(session, view));
   }
   if (!response.ok()) return response.status();
   return response->diff();
@@ -337,40 +341,60 @@ Command SnapshotsCommand() {
   const std::vector<Flag> mount_flags = {
       {FlagKind::kText, "target,t", "print the commands that mount it there"},
       {FlagKind::kSwitch, "mounts", "print the mounts as JSON"}};
-  Command usage{.names = "usage", .summary = "show what snapshots occupy",
-                .arguments = "[flags] [<key>, ...]", .action = Usage};
+  Command usage{.names = "usage",
+                .summary = "show what snapshots occupy",
+                .arguments = "[flags] [<key>, ...]",
+                .action = Usage};
   usage.flags = {{FlagKind::kSwitch, "b", "sizes in bytes"}};
-  Command make_diff{.names = "diff", .summary = "write the difference of two snapshots, or of one and its parent",
-                    .arguments = "[flags] <idA> [<idB>]", .action = Diff};
-  make_diff.flags = {
-      {FlagKind::kText, "media-type", "media type of the result", std::string(images::kOciLayerGzip)},
-      {FlagKind::kText, "ref", "name of the ingest"},
-      {FlagKind::kSwitch, "keep", "keep the blob"},
-      LabelFlag("labels of the blob")};
-  Command unpack{.names = "unpack", .summary = "make the snapshots of an image's layers",
-                 .arguments = "[flags] <digest>", .action = UnpackManifest};
+  Command make_diff{.names = "diff",
+                    .summary = "write the difference of two snapshots, or of one and its parent",
+                    .arguments = "[flags] <idA> [<idB>]",
+                    .action = Diff};
+  make_diff.flags = {{FlagKind::kText, "media-type", "media type of the result",
+                      std::string(images::kOciLayerGzip)},
+                     {FlagKind::kText, "ref", "name of the ingest"},
+                     {FlagKind::kSwitch, "keep", "keep the blob"},
+                     LabelFlag("labels of the blob")};
+  Command unpack{.names = "unpack",
+                 .summary = "make the snapshots of an image's layers",
+                 .arguments = "[flags] <digest>",
+                 .action = UnpackManifest};
   unpack.flags = {SnapshotterFlag(), {FlagKind::kSwitch, "sync-fs", "write everything to disk"}};
-  Command group{.names = "snapshots,snapshot", .summary = "manage snapshots",
-                .flags = {SnapshotterFlag()}};
+  Command group{
+      .names = "snapshots,snapshot", .summary = "manage snapshots", .flags = {SnapshotterFlag()}};
   group.commands = {
-      {.names = "commit", .summary = "commit an active snapshot", .arguments = "<key> <active>",
+      {.names = "commit",
+       .summary = "commit an active snapshot",
+       .arguments = "<key> <active>",
        .action = Commit},
       make_diff,
       {.names = "info", .summary = "show a snapshot", .arguments = "<key>", .action = Info},
       {.names = "list,ls", .summary = "list snapshots", .action = List},
-      {.names = "mounts,m,mount", .summary = "print the commands that mount a snapshot",
-       .arguments = "<target> <key>", .action = ShowMounts},
-      {.names = "prepare", .summary = "start an active snapshot",
-       .arguments = "[flags] <key> [<parent>]", .flags = mount_flags, .action = Prepare},
-      {.names = "delete,del,remove,rm", .summary = "remove snapshots",
-       .arguments = "<key> [<key>, ...]", .action = Remove},
-      {.names = "label", .summary = "set labels; an empty value removes one",
-       .arguments = "<name> [<label>=<value> ...]", .action = Label},
+      {.names = "mounts,m,mount",
+       .summary = "print the commands that mount a snapshot",
+       .arguments = "<target> <key>",
+       .action = ShowMounts},
+      {.names = "prepare",
+       .summary = "start an active snapshot",
+       .arguments = "[flags] <key> [<parent>]",
+       .flags = mount_flags,
+       .action = Prepare},
+      {.names = "delete,del,remove,rm",
+       .summary = "remove snapshots",
+       .arguments = "<key> [<key>, ...]",
+       .action = Remove},
+      {.names = "label",
+       .summary = "set labels; an empty value removes one",
+       .arguments = "<name> [<label>=<value> ...]",
+       .action = Label},
       {.names = "tree", .summary = "show which snapshot stands on which", .action = Tree},
       unpack,
       usage,
-      {.names = "view", .summary = "start a read-only snapshot",
-       .arguments = "[flags] <key> [<parent>]", .flags = mount_flags, .action = View},
+      {.names = "view",
+       .summary = "start a read-only snapshot",
+       .arguments = "[flags] <key> [<parent>]",
+       .flags = mount_flags,
+       .action = View},
   };
   return group;
 }

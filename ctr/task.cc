@@ -46,10 +46,9 @@ absl::StatusOr<uint32_t> PendingWait::Finish() {
   return response_.exit_status();
 }
 
-absl::StatusOr<uint32_t> CreateTask(const Client& client,
-                                    const containerd::services::containers::v1::Container& container,
-                                    const TaskIo& io,
-                                    const containerd::runc::v1::Options* options) {
+absl::StatusOr<uint32_t> CreateTask(
+    const Client& client, const containerd::services::containers::v1::Container& container,
+    const TaskIo& io, const containerd::runc::v1::Options* options) {
   api::CreateTaskRequest request;
   request.set_container_id(container.id());
   request.set_stdin(io.paths().input);
@@ -58,7 +57,8 @@ absl::StatusOr<uint32_t> CreateTask(const Client& client,
   request.set_terminal(io.terminal());
   if (!container.snapshot_key().empty()) {
     if (container.snapshotter().empty()) {
-      return base::InvalidArgument("unable to resolve rootfs mounts without snapshotter on container");
+      return base::InvalidArgument(
+          "unable to resolve rootfs mounts without snapshotter on container");
     }
     snapshots::MountsRequest mounts;
     mounts.set_snapshotter(container.snapshotter());

@@ -45,10 +45,9 @@ struct ProcessId {
 };
 
 // Makes the task of `container`; its pid.
-absl::StatusOr<uint32_t> CreateTask(const Client& client,
-                                    const containerd::services::containers::v1::Container& container,
-                                    const TaskIo& io,
-                                    const containerd::runc::v1::Options* options);
+absl::StatusOr<uint32_t> CreateTask(
+    const Client& client, const containerd::services::containers::v1::Container& container,
+    const TaskIo& io, const containerd::runc::v1::Options* options);
 
 // kNotFound "no running task found: …"
 absl::StatusOr<containerd::v1::types::Process> GetTask(const Client& client,
@@ -68,8 +67,8 @@ absl::StatusOr<uint32_t> DeleteTask(const Client& client, const std::string& con
 std::string StateName(containerd::v1::types::Status status);
 
 // Runs a process that is created or set up already to its end: starts it unless `start` is false,
-// feeds its input, forwards signals or the size of the terminal. Its exit status; the process is not
-// deleted.
+// feeds its input, forwards signals or the size of the terminal. Its exit status; the process is
+// not deleted.
 absl::StatusOr<uint32_t> RunAttached(const Client& client, const ProcessId& id, TaskIo& io,
                                      bool start);
 

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <cctype>
+#include <cstring>
 
 #include "base/files.h"
 #include "base/status.h"
@@ -19,16 +21,25 @@ namespace {
 constexpr char kFifoParent[] = "/run/containerd/fifo";
 constexpr size_t kBufferBytes = 32 << 10;
 
-absl::Status MakeFifo(const std::string& path) {
-  if (::mkfifo(path.c_str(), 0700) == 0) return absl::OkStatus();
-  return base::ErrnoStatus("make fifo", path);
+absl::Status MakeFifo(const std::string& path, std::string_view name) {
+  if (path.empty() || ::mkfifo(path.c_str(), 0700) == 0) return absl::OkStatus();
+  std::string reason = std::strerror(errno);
+  reason[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(reason[0])));
+  return base::Unknown("failed to open {} fifo: error creating fifo {}: {}", name, path, reason);
+}
+
+absl::Status MakeFifos(const StreamPaths& paths) {
+  RETURN_IF_ERROR(MakeFifo(paths.input, "stdin"));
+  RETURN_IF_ERROR(MakeFifo(paths.output, "stdout"));
+  return MakeFifo(paths.error, "stderr");
 }
 
 // A new directory below `parent`, by a number as other clients name theirs.
 absl::StatusOr<std::string> MakeNumberedDirectory(const std::string& parent) {
   while (true) {
     uint32_t number = 0;
-    if (::getrandom(&number, sizeof(number), 0) < 0) return base::ErrnoStatus("get", "random number");
+    if (::getrandom(&number, sizeof(number), 0) < 0)
+      return base::ErrnoStatus("get", "random number");
     const std::string path = parent + "/" + std::to_string(number);
     if (::mkdir(path.c_str(), 0700) == 0) return path;
     if (errno != EEXIST) return base::ErrnoStatus("make directory", path);
@@ -81,14 +92,15 @@ absl::StatusOr<std::unique_ptr<TaskIo>> TaskIo::Create(const std::string& id,
     io->paths_ = {"", options.log_uri, options.terminal ? "" : options.log_uri};
     return io;
   }
-  const std::string parent =
-      options.fifo_directory.empty() ? kFifoParent : options.fifo_directory;
+  const std::string parent = options.fifo_directory.empty() ? kFifoParent : options.fifo_directory;
   RETURN_IF_ERROR(base::MakeDirectories(parent, 0700));
   ASSIGN_OR_RETURN(const std::string directory, MakeNumberedDirectory(parent));
   io->paths_ = {directory + "/" + id + "-stdin", directory + "/" + id + "-stdout",
                 options.terminal ? "" : directory + "/" + id + "-stderr"};
-  for (const std::string* path : {&io->paths_.input, &io->paths_.output, &io->paths_.error}) {
-    if (!path->empty()) RETURN_IF_ERROR(MakeFifo(*path));
+  if (absl::Status status = MakeFifos(io->paths_); !status.ok()) {
+    RemoveFifos(io->paths_);
+    (void)::rmdir(directory.c_str());  // The identifier may have led to another place.
+    return status;
   }
   RETURN_IF_ERROR(io->OpenEnds());
   return io;
@@ -167,8 +179,8 @@ void TaskIo::CopyInput(const std::function<void()>& at_end) {
     if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (count <= 0) break;
     for (ssize_t written = 0; written < count;) {
-      const ssize_t part = ::write(input_.get(), buffer.data() + written,
-                                   static_cast<size_t>(count - written));
+      const ssize_t part =
+          ::write(input_.get(), buffer.data() + written, static_cast<size_t>(count - written));
       if (part > 0) {
         written += part;
         continue;

@@ -75,7 +75,8 @@ absl::StatusOr<std::string> ExecSpec(const Invocation& invocation, const Client&
   return spec.ExecProcessJson(process);
 }
 
-absl::Status RunExec(Invocation& invocation, const Client& client, const ProcessId& id, TaskIo& io) {
+absl::Status RunExec(Invocation& invocation, const Client& client, const ProcessId& id,
+                     TaskIo& io) {
   if (invocation.Switch("detach")) {
     io.Keep();
     return StartProcess(client, id).status();
@@ -132,8 +133,8 @@ absl::Status Attach(Invocation& invocation) {
     ASSIGN_OR_RETURN(RawTerminal entered, RawTerminal::Enter());
     raw.emplace(std::move(entered));
   }
-  ASSIGN_OR_RETURN(const auto io, TaskIo::Attach({task.stdin(), task.stdout(), task.stderr()},
-                                                 task.terminal()));
+  ASSIGN_OR_RETURN(const auto io,
+                   TaskIo::Attach({task.stdin(), task.stdout(), task.stderr()}, task.terminal()));
   ASSIGN_OR_RETURN(const uint32_t code,
                    RunAttached(client, {container.id(), ""}, *io, /*start=*/false));
   RETURN_IF_ERROR(DeleteTask(client, container.id(), /*force=*/true).status());
@@ -250,13 +251,17 @@ absl::Status Metrics(Invocation& invocation) {
 }  // namespace
 
 Command TasksCommand() {
-  Command start{.names = "start", .summary = "start a container that exists",
-                .arguments = "CONTAINER", .action = Start};
+  Command start{.names = "start",
+                .summary = "start a container that exists",
+                .arguments = "CONTAINER",
+                .action = Start};
   start.flags = Join({StartFlags(),
                       {{FlagKind::kText, "pid-file", "file that gets the task's pid"},
                        {FlagKind::kSwitch, "no-pivot", "do not use pivot_root"}}});
-  Command exec{.names = "exec", .summary = "run another process in a container",
-               .arguments = "[flags] CONTAINER CMD [ARG...]", .action = Exec};
+  Command exec{.names = "exec",
+               .summary = "run another process in a container",
+               .arguments = "[flags] CONTAINER CMD [ARG...]",
+               .action = Exec};
   exec.flags = {{FlagKind::kText, "cwd", "working directory of the process"},
                 {FlagKind::kSwitch, "tty,t", "give the process a terminal"},
                 {FlagKind::kSwitch, "detach,d", "do not wait for the end"},
@@ -264,33 +269,50 @@ Command TasksCommand() {
                 {FlagKind::kText, "fifo-dir", "directory for FIFOs"},
                 {FlagKind::kText, "log-uri", "where the shim writes the output"},
                 {FlagKind::kText, "user", "user[:group] of the process"}};
-  Command kill{.names = "kill", .summary = "send a signal to a container (default: SIGTERM)",
-               .arguments = "[flags] CONTAINER", .action = Kill};
+  Command kill{.names = "kill",
+               .summary = "send a signal to a container (default: SIGTERM)",
+               .arguments = "[flags] CONTAINER",
+               .action = Kill};
   kill.flags = {{FlagKind::kText, "signal,s", "the signal"},
                 {FlagKind::kText, "exec-id", "send it to this process"},
                 {FlagKind::kSwitch, "all,a", "send it to all processes"}};
-  Command remove{.names = "delete,del,remove,rm", .summary = "delete tasks",
-                 .arguments = "CONTAINER [CONTAINER, ...]", .action = Delete};
+  Command remove{.names = "delete,del,remove,rm",
+                 .summary = "delete tasks",
+                 .arguments = "CONTAINER [CONTAINER, ...]",
+                 .action = Delete};
   remove.flags = {{FlagKind::kSwitch, "force,f", "kill it first"},
                   {FlagKind::kText, "exec-id", "delete this process"}};
-  Command metrics{.names = "metrics,metric", .summary = "show what a task uses",
-                  .arguments = "CONTAINER", .action = Metrics};
+  Command metrics{.names = "metrics,metric",
+                  .summary = "show what a task uses",
+                  .arguments = "CONTAINER",
+                  .action = Metrics};
   metrics.flags = {{FlagKind::kText, "format", "table or json", "table"}};
   Command group{.names = "tasks,t,task", .summary = "manage tasks"};
   group.commands = {
-      {.names = "attach", .summary = "connect to the streams of a task", .arguments = "CONTAINER",
+      {.names = "attach",
+       .summary = "connect to the streams of a task",
+       .arguments = "CONTAINER",
        .action = Attach},
       MissingCommand("checkpoint", "save a task"),
       remove,
       exec,
-      {.names = "list,ls", .summary = "list tasks", .arguments = "[flags]",
-       .flags = {QuietFlag("the ids")}, .action = List},
+      {.names = "list,ls",
+       .summary = "list tasks",
+       .arguments = "[flags]",
+       .flags = {QuietFlag("the ids")},
+       .action = List},
       kill,
-      {.names = "pause", .summary = "freeze a container", .arguments = "CONTAINER",
+      {.names = "pause",
+       .summary = "freeze a container",
+       .arguments = "CONTAINER",
        .action = OnTask<api::PauseTaskRequest>(&TasksStub::Pause)},
-      {.names = "ps", .summary = "list the processes of a container", .arguments = "CONTAINER",
+      {.names = "ps",
+       .summary = "list the processes of a container",
+       .arguments = "CONTAINER",
        .action = ListProcesses},
-      {.names = "resume", .summary = "let a frozen container go on", .arguments = "CONTAINER",
+      {.names = "resume",
+       .summary = "let a frozen container go on",
+       .arguments = "CONTAINER",
        .action = OnTask<api::ResumeTaskRequest>(&TasksStub::Resume)},
       start,
       metrics,

@@ -178,8 +178,7 @@ absl::Status Transfer(Client& client, const google::protobuf::Message& source,
   }
   *request.mutable_source() = PackBare(source);
   *request.mutable_destination() = PackBare(destination);
-  const absl::Status status =
-      client.Call(&transfer::Transfer::Stub::Transfer, request).status();
+  const absl::Status status = client.Call(&transfer::Transfer::Stub::Transfer, request).status();
   // The daemon ends the progress stream when the call returns: read what it has said until then.
   if (events != nullptr && status.ok()) (void)events->Join();
   return status;

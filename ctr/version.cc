@@ -32,8 +32,8 @@ absl::Status ShowVersion(Invocation& invocation) {
   PrintLine("  Go version: none (C++, gcc " __VERSION__ ")");
   PrintLine("");
   ASSIGN_OR_RETURN(Client client, Client::Connect(invocation));
-  ASSIGN_OR_RETURN(const auto server, client.Call(&version::Version::Stub::Version,
-                                                  google::protobuf::Empty()));
+  ASSIGN_OR_RETURN(const auto server,
+                   client.Call(&version::Version::Stub::Version, google::protobuf::Empty()));
   ASSIGN_OR_RETURN(const auto info, client.Call(&introspection::Introspection::Stub::Server,
                                                 google::protobuf::Empty()));
   PrintLine("Server:");
@@ -75,7 +75,8 @@ absl::Status ListDeprecations(Invocation& invocation) {
 }  // namespace
 
 Command VersionCommand() {
-  return {.names = "version", .summary = "print the versions of client and daemon",
+  return {.names = "version",
+          .summary = "print the versions of client and daemon",
           .action = ShowVersion};
 }
 
@@ -84,8 +85,8 @@ Command InfoCommand() {
 }
 
 Command DeprecationsCommand() {
-  Command list{.names = "list", .summary = "what was used and will go away",
-               .action = ListDeprecations};
+  Command list{
+      .names = "list", .summary = "what was used and will go away", .action = ListDeprecations};
   list.flags = {{FlagKind::kText, "format", "default or json", "default"}};
   return {.names = "deprecations", .summary = "uses of what will go away", .commands = {list}};
 }

@@ -54,12 +54,17 @@ std::optional<bool> ParseSwitch(std::string_view text) {
 
 bool IsValid(FlagKind kind, const std::string& value) {
   switch (kind) {
-    case FlagKind::kSwitch: return ParseSwitch(value).has_value();
-    case FlagKind::kInteger: return ParsesAs<int64_t>(value);
-    case FlagKind::kReal: return ParsesAs<double>(value);
-    case FlagKind::kDuration: return base::ParseDuration(value).has_value();
+    case FlagKind::kSwitch:
+      return ParseSwitch(value).has_value();
+    case FlagKind::kInteger:
+      return ParsesAs<int64_t>(value);
+    case FlagKind::kReal:
+      return ParsesAs<double>(value);
+    case FlagKind::kDuration:
+      return base::ParseDuration(value).has_value();
     case FlagKind::kText:
-    case FlagKind::kList: return true;
+    case FlagKind::kList:
+      return true;
   }
   return false;
 }
@@ -79,8 +84,8 @@ Invocation::Found Invocation::Find(std::string_view name) const {
     const auto given = level->given.find(FirstName(*flag));
     return {flag, given == level->given.end() ? nullptr : &given->second};
   }
-  std::fprintf(stderr, "ctr: flag '%.*s' is read but not declared\n",
-               static_cast<int>(name.size()), name.data());
+  std::fprintf(stderr, "ctr: flag '%.*s' is read but not declared\n", static_cast<int>(name.size()),
+               name.data());
   std::abort();
 }
 
@@ -204,7 +209,8 @@ class Parser {
       word.remove_prefix(word[1] == '-' ? 2 : 1);
       const size_t equals = word.find('=');
       const std::string name(word.substr(0, equals));
-      if (name.empty() || name[0] == '-') return base::Unknown("bad flag syntax: {}", words_[next_ - 1]);
+      if (name.empty() || name[0] == '-')
+        return base::Unknown("bad flag syntax: {}", words_[next_ - 1]);
       std::optional<std::string> value;
       if (equals != std::string_view::npos) value = std::string(word.substr(equals + 1));
       const Flag* flag = FindFlag(*invocation_.levels_.back().command, name);

@@ -27,7 +27,7 @@ enum class FlagKind { kSwitch, kText, kInteger, kReal, kDuration, kList };
 
 struct Flag {
   FlagKind kind = FlagKind::kSwitch;
-  std::string names;        // "quiet,q": the first one is the name in code.
+  std::string names;  // "quiet,q": the first one is the name in code.
   std::string description;
   std::string default_value;
   std::string environment;  // A variable that gives the value if the command line does not.
@@ -38,7 +38,7 @@ struct Flag {
 using Action = std::function<absl::Status(Invocation&)>;
 
 struct Command {
-  std::string names;        // "list,ls"
+  std::string names;  // "list,ls"
   std::string summary;
   std::string arguments;    // "<ref> [<ref>, ...]", for its usage.
   std::string description;  // Longer; may be empty.
@@ -63,7 +63,7 @@ class Invocation {
   double Real(std::string_view name) const;
   absl::Duration Duration(std::string_view name) const;
   std::vector<std::string> List(std::string_view name) const;
-  bool IsSet(std::string_view name) const;  // On the command line or by the environment.
+  bool IsSet(std::string_view name) const;     // On the command line or by the environment.
   bool Declares(std::string_view name) const;  // For code that serves commands with fewer flags.
 
   const std::vector<std::string>& arguments() const { return arguments_; }

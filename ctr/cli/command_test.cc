@@ -62,18 +62,18 @@ TEST_F(CommandTest, FlagsHaveManyForms) {
 
 TEST_F(CommandTest, SwitchesCanBeTurnedOff) {
   EXPECT_EQ(0, Run({"things", "list", "--quiet=false"}, [](Invocation& invocation) {
-    EXPECT_FALSE(invocation.Switch("quiet"));
-    return absl::OkStatus();
-  }));
+              EXPECT_FALSE(invocation.Switch("quiet"));
+              return absl::OkStatus();
+            }));
 }
 
 TEST_F(CommandTest, TheEnvironmentGivesWhatTheCommandLineDoesNot) {
   ::setenv("CTR_TEST_NAME", "from-outside", 1);
   EXPECT_EQ(0, Run({"t", "ls"}, [](Invocation& invocation) {
-    EXPECT_EQ(invocation.Text("name"), "from-outside");
-    EXPECT_TRUE(invocation.IsSet("name"));
-    return absl::OkStatus();
-  }));
+              EXPECT_EQ(invocation.Text("name"), "from-outside");
+              EXPECT_TRUE(invocation.IsSet("name"));
+              return absl::OkStatus();
+            }));
   ::unsetenv("CTR_TEST_NAME");
 }
 
@@ -102,9 +102,9 @@ TEST_F(CommandTest, ErrorsAndExitCodesOfActions) {
   EXPECT_EQ(1, Run({"t", "ls"}, [](Invocation&) { return base::NotFound("it"); }));
   EXPECT_EQ(error_, "ctr: it: not found\n");
   EXPECT_EQ(7, Run({"t", "ls"}, [](Invocation& invocation) {
-    invocation.ExitWith(7);
-    return absl::OkStatus();
-  }));
+              invocation.ExitWith(7);
+              return absl::OkStatus();
+            }));
 }
 
 TEST_F(CommandTest, AGroupAloneShowsItsHelp) {

@@ -10,8 +10,9 @@ namespace {
 constexpr size_t kTabWidth = 8;
 
 size_t CharactersOf(std::string_view text) {  // UTF-8: all but continuation bytes.
-  return static_cast<size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+  }));
 }
 
 }  // namespace

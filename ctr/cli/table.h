@@ -40,8 +40,8 @@ class Table {
   void Pad(std::string& out, size_t text_width, size_t cell_width) const;
 
   Style style_;
-  std::vector<Line> lines_;      // The last one is being written; its last cell is open.
-  std::vector<size_t> widths_;   // Of the columns around the lines being formatted.
+  std::vector<Line> lines_;     // The last one is being written; its last cell is open.
+  std::vector<size_t> widths_;  // Of the columns around the lines being formatted.
 };
 
 }  // namespace ctrd::ctr

@@ -21,7 +21,8 @@ Json Rule(const std::vector<std::string_view>& names, std::string_view action = 
   return Json{{"names", names}, {"action", action}};
 }
 
-Json RuleWithArgument(std::string_view name, int index, uint64_t value, std::string_view operation) {
+Json RuleWithArgument(std::string_view name, int index, uint64_t value,
+                      std::string_view operation) {
   Json rule = Rule({name});
   rule["args"] = Json::array({Json{{"index", index}, {"value", value}, {"op", operation}}});
   return rule;
@@ -30,7 +31,8 @@ Json RuleWithArgument(std::string_view name, int index, uint64_t value, std::str
 std::vector<std::string_view> Architectures(std::string_view architecture) {
   if (architecture == "amd64") return {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
   if (architecture == "arm64") return {"SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64"};
-  if (architecture == "mips64") return {"SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32"};
+  if (architecture == "mips64")
+    return {"SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32"};
   if (architecture == "mips64le") {
     return {"SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32"};
   }

@@ -9,7 +9,7 @@
 namespace ctrd::runtime {
 
 struct SeccompConditions {
-  std::string architecture;   // As images name it: "amd64", "arm64", ….
+  std::string architecture;  // As images name it: "amd64", "arm64", ….
   int kernel_major = 0;
   int kernel_minor = 0;
   std::vector<std::string> bounding_capabilities;  // Of the process, at the end of all changes.

@@ -120,9 +120,7 @@ absl::StatusOr<Spec> Spec::Parse(std::string_view json) {
   return Spec(std::make_unique<Document>(Document{std::move(root)}));
 }
 
-std::string Spec::ToJson(int indent) const {
-  return Dump(InOciOrder(document_->root, ""), indent);
-}
+std::string Spec::ToJson(int indent) const { return Dump(InOciOrder(document_->root, ""), indent); }
 
 std::string Spec::ExecProcessJson(const ExecProcess& exec) const {
   Json process = document_->process();
@@ -315,8 +313,10 @@ void Spec::UseHostNetwork(std::string_view host_name) {
   document_->linux_part()["namespaces"] = std::move(kept);
   for (const char* file : {"/etc/hosts", "/etc/resolv.conf"}) {
     List(document_->root, "mounts")
-        .push_back(Json{
-            {"destination", file}, {"type", "bind"}, {"source", file}, {"options", {"rbind", "ro"}}});
+        .push_back(Json{{"destination", file},
+                        {"type", "bind"},
+                        {"source", file},
+                        {"options", {"rbind", "ro"}}});
   }
   MergeEnvironment({"HOSTNAME=" + std::string(host_name)});
 }

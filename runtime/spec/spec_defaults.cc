@@ -5,9 +5,10 @@ namespace ctrd::runtime {
 namespace {
 
 Json Capabilities() {
-  return {"CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",  "CAP_FOWNER",          "CAP_MKNOD",
-          "CAP_NET_RAW", "CAP_SETGID",       "CAP_SETUID",  "CAP_SETFCAP",         "CAP_SETPCAP",
-          "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"};
+  return {"CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
+          "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
+          "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
+          "CAP_KILL",    "CAP_AUDIT_WRITE"};
 }
 
 Json Mount(std::string_view destination, std::string_view type, std::string_view source,
@@ -46,16 +47,15 @@ Json Linux(std::string_view cgroups_path) {
   for (std::string_view type : {"pid", "ipc", "uts", "mount", "network"}) {
     namespaces.push_back(Json{{"type", type}});
   }
-  return Json{
-      {"resources", {{"devices", Json::array({{{"allow", false}, {"access", "rwm"}}})}}},
-      {"cgroupsPath", cgroups_path},
-      {"namespaces", namespaces},
-      {"maskedPaths",
-       {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-        "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
-        "/sys/devices/virtual/powercap", "/proc/scsi"}},
-      {"readonlyPaths",
-       {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
+  return Json{{"resources", {{"devices", Json::array({{{"allow", false}, {"access", "rwm"}}})}}},
+              {"cgroupsPath", cgroups_path},
+              {"namespaces", namespaces},
+              {"maskedPaths",
+               {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
+                "/sys/devices/virtual/powercap", "/proc/scsi"}},
+              {"readonlyPaths",
+               {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
 }
 
 }  // namespace

@@ -134,8 +134,8 @@ SeccompConditions Amd64(std::vector<std::string> capabilities) {
 }
 
 TEST(SeccompTest, DefaultCapabilitiesGiveTheKnownRules) {
-  const Json profile = Json::parse(
-      DefaultSeccompProfile(Amd64(Spec::Default("ns", "id").BoundingCapabilities())));
+  const Json profile =
+      Json::parse(DefaultSeccompProfile(Amd64(Spec::Default("ns", "id").BoundingCapabilities())));
   const Json& rules = profile["syscalls"];
   ASSERT_EQ(rules.size(), 14U);  // List, 3 socket, 5 personality, ptrace, amd64, chroot, 2 clone.
   EXPECT_EQ(rules[0]["names"].size(), 363U);

@@ -31,8 +31,8 @@ struct GroupEntry {
 
 bool IsNumber(std::string_view text) {
   const size_t digits = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
-  return text.size() > digits &&
-         std::all_of(text.begin() + digits, text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return text.size() > digits && std::all_of(text.begin() + digits, text.end(),
+                                             [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // A number of the range that an id may have; nullopt for everything else.
