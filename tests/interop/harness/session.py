@@ -133,11 +133,14 @@ class Session:
     def _step_name(self, arguments):
         return " ".join(word for word in arguments[:2] if not word.startswith("-"))
 
-    def transfer_ctr(self, *arguments, compare="progress", **options):
-        """A command that 2.x sends through the Transfer service, which Debian's daemon has not got: there
-        the Go client does it."""
+    def transfer_client(self):
+        """Who may send what 2.x sends through the Transfer service. Debian's daemon has not got it: there the
+        Go client does that."""
         lacks_transfer = self.combination.client == "ours" and self.combination.daemon == "reference"
-        return self.ctr(*arguments, compare=compare, client="reference" if lacks_transfer else None, **options)
+        return "reference" if lacks_transfer else None
+
+    def transfer_ctr(self, *arguments, compare="progress", **options):
+        return self.ctr(*arguments, compare=compare, client=self.transfer_client(), **options)
 
     def run(self, *arguments, **options):
         """ctr run, with the runtime of this combination."""

@@ -48,6 +48,7 @@ def scenario(s):
     s.ctr("images", "ls", "-q", name="images ls tagged")
     archive = os.path.join(s.folder, "export.tar")
     s.transfer_ctr("images", "export", archive, ref)
+    exports_are_whole(s, ref, archive)
     s.transfer_ctr("images", "push", "--plain-http", s.registry.host + "/" + s.namespace + "/pushed:1", ref)
     s.ctr("images", "rm", "--sync", ref, other)
     s.ctr("images", "ls", name="images ls emptied")
@@ -69,3 +70,13 @@ def scenario(s):
     s.ctr("namespaces", "label", s.namespace, "shape=", name="namespaces label removed")
     s.ctr("namespaces", "ls", compare="table", name="namespaces ls changed")
     s.ctr("namespaces", "rm", s.namespace)
+
+
+def exports_are_whole(s, ref, archive):
+    """The end of an archive is not lost, however the end of the call and the last data meet."""
+    again = archive + ".again"
+    sizes = set()
+    for _ in range(10):
+        s.expect(s.quiet("images", "export", again, ref, client=s.transfer_client()).code == 0, "export again")
+        sizes.add(os.path.getsize(again))
+    s.expect(sizes == {os.path.getsize(archive)}, "every export of one image is as long: %s" % sorted(sizes))
