@@ -43,6 +43,10 @@ TEST_F(GrpcEndpointTest, ServesOnASocketOfTheRightModeAndTakesItAlong) {
     grpc::health::v1::HealthCheckResponse response;
     ASSERT_TRUE(grpc::health::v1::Health::NewStub(channel)->Check(&context, {}, &response).ok());
     EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING);
+    grpc::ClientContext list_context;
+    grpc::health::v1::HealthListResponse list;
+    ASSERT_TRUE(grpc::health::v1::Health::NewStub(channel)->List(&list_context, {}, &list).ok());
+    EXPECT_EQ(list.statuses().at("").status(), grpc::health::v1::HealthCheckResponse::SERVING);
     ASSERT_OK_AND_ASSIGN(const auto names, base::ListDirectory(directory_ + "/run"));
     EXPECT_THAT(names, testing::ElementsAre("c.sock"));
   }

@@ -44,6 +44,12 @@ class HealthService final : public api::Health::WithCallbackMethod_Watch<api::He
     return grpc::Status::OK;
   }
 
+  grpc::Status List(grpc::ServerContext*, const api::HealthListRequest*,
+                    api::HealthListResponse* response) override {
+    (*response->mutable_statuses())[""].set_status(api::HealthCheckResponse::SERVING);
+    return grpc::Status::OK;
+  }
+
   grpc::ServerWriteReactor<api::HealthCheckResponse>* Watch(
       grpc::CallbackServerContext*, const api::HealthCheckRequest* request) override {
     return new WatchReactor(request->service().empty());
