@@ -58,8 +58,7 @@ absl::Status EventLoop::Add(int fd, uint32_t epoll_events, Ready ready) {
 void EventLoop::Modify(int fd, uint32_t epoll_events) {
   const auto watch = watches_.find(fd);
   if (watch == watches_.end()) return;
-  epoll_event event{.events = epoll_events,
-                    .data = {.u64 = KeyOf(fd, watch->second.generation)}};
+  epoll_event event{.events = epoll_events, .data = {.u64 = KeyOf(fd, watch->second.generation)}};
   (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);  // It is there: Add put it there.
 }
 

@@ -96,8 +96,7 @@ absl::Status RemoveEntries(const Place& place, UniqueFd directory, std::vector<P
 
 absl::Status RemoveEmptied(const Place& place) {
   const size_t slash = place.path.find_last_of('/');
-  ASSIGN_OR_RETURN(UniqueFd parent,
-                   OpenPlain(place.ancestor->get(), place.path.substr(0, slash)));
+  ASSIGN_OR_RETURN(UniqueFd parent, OpenPlain(place.ancestor->get(), place.path.substr(0, slash)));
   const std::string name = place.path.substr(slash + 1);
   if (::unlinkat(parent.get(), name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
     return ErrnoStatus("remove", name);
@@ -205,8 +204,8 @@ absl::StatusOr<DiskUsage> MeasureTree(const std::string& path) {
     todo.pop_back();
     auto directory = OpenPlain(place.ancestor->get(), place.path);
     // Gone meanwhile, replaced by a link, or a mount point, whose content is not ours.
-    if (!directory.ok() && (errno == ENOENT || errno == ELOOP || errno == ENOTDIR ||
-                            errno == EXDEV)) {
+    if (!directory.ok() &&
+        (errno == ENOENT || errno == ELOOP || errno == ENOTDIR || errno == EXDEV)) {
       continue;
     }
     RETURN_IF_ERROR(directory.status());

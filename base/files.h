@@ -42,7 +42,7 @@ absl::Status MakeDirectories(const std::string& path, mode_t mode);
 // mounts. Absent is fine.
 absl::Status RemoveTree(const std::string& path);
 absl::Status SyncDirectory(const std::string& path);
-bool Exists(const std::string& path);  // lstat succeeds.
+bool Exists(const std::string& path);                                             // lstat succeeds.
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);  // Names, sorted.
 // A new directory "<prefix><random>" in `parent`, mode 0700; its path.
 absl::StatusOr<std::string> MakeTempDirectory(const std::string& parent, std::string_view prefix);

@@ -15,16 +15,17 @@ TEST(Identifiers, AcceptsRunsJoinedBySingleSeparators) {
 
 TEST(Identifiers, RefusesOthersWithTheTextClientsKnow) {
   EXPECT_EQ(MessageOf(ValidateIdentifier("")), "identifier must not be empty: invalid argument");
-  EXPECT_EQ(MessageOf(ValidateIdentifier("a b")),
-            "identifier \"a b\" must match ^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$: invalid argument");
+  EXPECT_EQ(
+      MessageOf(ValidateIdentifier("a b")),
+      "identifier \"a b\" must match ^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$: invalid argument");
   for (const char* id : {".a", "a.", "a..b", "a/b", "-", "a\n"}) {
     EXPECT_THAT(ValidateIdentifier(id), StatusIs(absl::StatusCode::kInvalidArgument)) << id;
   }
   EXPECT_TRUE(ValidateIdentifier(std::string(76, 'a')).ok());
-  EXPECT_THAT(ValidateIdentifier(std::string(77, 'a')),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       testing::EndsWith(
-                           "greater than maximum length (76 characters): invalid argument")));
+  EXPECT_THAT(
+      ValidateIdentifier(std::string(77, 'a')),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               testing::EndsWith("greater than maximum length (76 characters): invalid argument")));
 }
 
 TEST(Identifiers, LimitsKeyAndValueOfALabelTogether) {

@@ -39,8 +39,8 @@ std::string FormatLogLine(LogLevel level, std::string_view message, const LogFie
   std::string line = fmt::format("time=\"{}\" level={} msg={}", FormatRfc3339(absl::Now()),
                                  NameOf(level), Quote(message));
   for (const LogField& field : fields) {
-    line += fmt::format(" {}={}", field.name,
-                        NeedsQuotes(field.text) ? Quote(field.text) : field.text);
+    line +=
+        fmt::format(" {}={}", field.name, NeedsQuotes(field.text) ? Quote(field.text) : field.text);
   }
   return line;
 }

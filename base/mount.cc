@@ -184,8 +184,8 @@ absl::Status MountJob::Run() {
   if ((options_.flags & MS_BIND) != 0) return Bind();
   LoopDevice loop;  // Held until the mount holds it.
   if (options_.loop) {
-    ASSIGN_OR_RETURN(loop, AttachLoopDevice(source_, (options_.flags & MS_RDONLY) != 0,
-                                            options_.direct_io));
+    ASSIGN_OR_RETURN(
+        loop, AttachLoopDevice(source_, (options_.flags & MS_RDONLY) != 0, options_.direct_io));
     source_ = loop.path;
   }
   if (is_overlay()) return Overlay();
@@ -210,8 +210,8 @@ absl::Status MountOne(const Mount& mount, const std::string& directory) {
   RETURN_IF_ERROR(MountJob(directory, mount, std::move(options), std::move(target)).Run());
   if (propagation == 0) return absl::OkStatus();
   auto mounted = ResolveTarget(directory, mount.target);
-  if (mounted.ok() && ::mount(nullptr, LinkTo(mounted->fd.get()).c_str(), nullptr, propagation,
-                              nullptr) == 0) {
+  if (mounted.ok() &&
+      ::mount(nullptr, LinkTo(mounted->fd.get()).c_str(), nullptr, propagation, nullptr) == 0) {
     return absl::OkStatus();
   }
   const absl::Status status =

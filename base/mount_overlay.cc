@@ -206,8 +206,8 @@ bool MountOverlayRelative(const MountOptions& options, const std::string& source
                           const std::string& target) {
   std::optional<OverlayOptions> split = SplitOverlayOptions(options);
   const auto absolute = [](const std::string& path) { return path.starts_with('/'); };
-  const bool usable = split.has_value() && split->lowers.size() > 1 &&
-                      std::ranges::all_of(split->lowers, absolute);
+  const bool usable =
+      split.has_value() && split->lowers.size() > 1 && std::ranges::all_of(split->lowers, absolute);
   const std::string common = usable ? CommonDirectory(split->lowers) : std::string();
   if (common.empty()) {
     errno = E2BIG;

@@ -170,7 +170,9 @@ TEST_F(MountTest, OverlayOfAHundredAndThirtyLongLowerDirectories) {
   const std::string lower = LowerDirectories(130, deep + "/d");
   MakeDir("upper");
   MakeDir("work");
-  const Mount overlay{"overlay", "overlay", "",
+  const Mount overlay{"overlay",
+                      "overlay",
+                      "",
                       {"workdir=" + At("work"), "upperdir=" + At("upper"), lower, "index=off"}};
   ASSERT_GT(lower.size(), 20000u);
   ASSERT_THAT(MountAll({overlay}, At("target")), IsOk());
@@ -242,11 +244,13 @@ TEST_F(MountTest, AnIdMappedOverlayShowsOtherOwnersAndLeavesNoClones) {
   MakeDir("upper");
   MakeDir("work");
   ASSERT_EQ(::chown(At("upper").c_str(), 1000, 1000), 0);
-  const absl::Status status = MountAll(
-      {{"overlay", "overlay", "",
-        {"uidmap=0:1000:65536", "gidmap=0:1000:65536", "workdir=" + At("work"),
-         "upperdir=" + At("upper"), lower}}},
-      At("target"));
+  const absl::Status status =
+      MountAll({{"overlay",
+                 "overlay",
+                 "",
+                 {"uidmap=0:1000:65536", "gidmap=0:1000:65536", "workdir=" + At("work"),
+                  "upperdir=" + At("upper"), lower}}},
+               At("target"));
   if (!status.ok()) GTEST_SKIP() << "no id-mapped overlays: " << status.ToString();
   struct stat info = {};
   ASSERT_EQ(::stat(At("target/file0").c_str(), &info), 0);
@@ -319,10 +323,12 @@ TEST_F(MountTest, LeftoversOfACrashAreUnmountedAndRemoved) {
 }
 
 TEST(MountListTest, ReadOnlyTurnsAnOverlayIntoItsLowerDirectories) {
-  const Mounts mounts = {
-      {"overlay", "overlay", "",
-       {"uidmap=0:1:2", "gidmap=0:1:2", "workdir=/w", "upperdir=/u:1", "lowerdir=/a:/b", "index=off"}},
-      {"bind", "/s", "t", {"rw", "rbind"}}};
+  const Mounts mounts = {{"overlay",
+                          "overlay",
+                          "",
+                          {"uidmap=0:1:2", "gidmap=0:1:2", "workdir=/w", "upperdir=/u:1",
+                           "lowerdir=/a:/b", "index=off"}},
+                         {"bind", "/s", "t", {"rw", "rbind"}}};
   const Mounts read_only = ReadOnly(mounts);
   EXPECT_THAT(read_only[0].options, ElementsAre("lowerdir=/u\\:1:/a:/b", "index=off"));
   EXPECT_THAT(read_only[1].options, ElementsAre("rbind", "ro"));

@@ -205,16 +205,16 @@ absl::StatusOr<Child> Spawn(const SpawnOptions& options) {
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null.valid()) return ErrnoStatus("open", "/dev/null");
 
-  Plan plan{.path = path.c_str(),
-            .argv = Pointers(options.argv),
-            .environment = Pointers(options.environment),
-            .directory =
-                options.working_directory.empty() ? nullptr : options.working_directory.c_str(),
-            .descriptors = options.descriptors,
-            .new_process_group = options.new_process_group,
-            .new_session = options.new_session,
-            .parent_death_signal = options.parent_death_signal.value_or(0),
-            .parent = ::getpid()};
+  Plan plan{
+      .path = path.c_str(),
+      .argv = Pointers(options.argv),
+      .environment = Pointers(options.environment),
+      .directory = options.working_directory.empty() ? nullptr : options.working_directory.c_str(),
+      .descriptors = options.descriptors,
+      .new_process_group = options.new_process_group,
+      .new_session = options.new_session,
+      .parent_death_signal = options.parent_death_signal.value_or(0),
+      .parent = ::getpid()};
   for (int number = 0; number <= 2; ++number) {
     const bool named = std::any_of(plan.descriptors.begin(), plan.descriptors.end(),
                                    [&](const auto& pair) { return pair.second == number; });

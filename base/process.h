@@ -18,7 +18,7 @@
 namespace ctrd::base {
 
 struct SpawnOptions {
-  std::vector<std::string> argv;  // argv[0] is looked up in $PATH unless it holds a slash.
+  std::vector<std::string> argv;         // argv[0] is looked up in $PATH unless it holds a slash.
   std::vector<std::string> environment;  // "KEY=value"; used as it is.
   std::string working_directory;         // "" for ours.
   // {descriptor here, number in the child}: the only ones the child gets. 0, 1 and 2 are /dev/null

@@ -39,24 +39,23 @@ TEST(Process, MissingProgramHasTheReferencesText) {
   EXPECT_THAT(Spawn({.argv = {"no-such-program"}}),
               StatusIs(absl::StatusCode::kNotFound,
                        "exec: \"no-such-program\": executable file not found in $PATH"));
-  EXPECT_THAT(Spawn({.argv = {"true"}, .working_directory = "/nonexistent"}),
-              StatusIs(absl::StatusCode::kNotFound,
-                       "chdir /nonexistent: no such file or directory"));
+  EXPECT_THAT(
+      Spawn({.argv = {"true"}, .working_directory = "/nonexistent"}),
+      StatusIs(absl::StatusCode::kNotFound, "chdir /nonexistent: no such file or directory"));
 }
 
 TEST(Process, InputIsReadAndBothOutputsAreGathered) {
   ASSERT_OK_AND_ASSIGN(RunResult result,
                        base::Run({.argv = {"sh", "-c", "cat; echo err >&2; echo $X"},
-                            .environment = {"X=env", "PATH=/bin:/usr/bin"}},
-                           "in\n", Soon()));
+                                  .environment = {"X=env", "PATH=/bin:/usr/bin"}},
+                                 "in\n", Soon()));
   EXPECT_EQ(result.output, "in\nerr\nenv\n");
 }
 
 TEST(Process, OutputIsCutAtTheLimit) {
-  ASSERT_OK_AND_ASSIGN(RunResult result,
-                       base::Run({.argv = {"sh", "-c", "yes | head -c 100000"},
-                            .environment = {"PATH=/bin:/usr/bin"}},
-                           "", Soon(), 10));
+  ASSERT_OK_AND_ASSIGN(RunResult result, base::Run({.argv = {"sh", "-c", "yes | head -c 100000"},
+                                                    .environment = {"PATH=/bin:/usr/bin"}},
+                                                   "", Soon(), 10));
   EXPECT_EQ(result.output, "y\ny\ny\ny\ny\n");
 }
 
@@ -68,8 +67,8 @@ TEST(Process, AChildThatReadsNothingIsNoError) {
 
 TEST(Process, DeadlineKillsTheWholeGroup) {
   EXPECT_THAT(base::Run({.argv = {"sh", "-c", "sleep 1000 & sleep 1000"},
-                   .environment = {"PATH=/bin:/usr/bin"}},
-                  "", absl::Now() + absl::Milliseconds(50)),
+                         .environment = {"PATH=/bin:/usr/bin"}},
+                        "", absl::Now() + absl::Milliseconds(50)),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
@@ -79,9 +78,9 @@ TEST(Process, OnlyNamedDescriptorsReachTheChild) {
   ASSERT_OK_AND_ASSIGN(
       RunResult result,
       base::Run({.argv = {"/bin/sh", "-c", "for f in /proc/$$/fd/*; do readlink $f; done"},
-           .environment = {"PATH=/bin:/usr/bin"},
-           .descriptors = {{wanted.get(), 5}}},
-          "", Soon()));
+                 .environment = {"PATH=/bin:/usr/bin"},
+                 .descriptors = {{wanted.get(), 5}}},
+                "", Soon()));
   EXPECT_THAT(result.output, HasSubstr("/dev/zero"));
   EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 4) << result.output;
 }

@@ -71,15 +71,15 @@ absl::Status WithCode(const absl::Status& status, absl::StatusCode code);
 #define CTRD_CONCAT_INNER(a, b) a##b
 #define CTRD_CONCAT(a, b) CTRD_CONCAT_INNER(a, b)
 
-// Returns the status from the enclosing function unless it is OK. The counter gives each use its own
-// name, so that one may stand in a lambda inside another.
+// Returns the status from the enclosing function unless it is OK. The counter gives each use its
+// own name, so that one may stand in a lambda inside another.
 #define RETURN_IF_ERROR(expression) \
   RETURN_IF_ERROR_INNER(CTRD_CONCAT(ctrd_status_, __COUNTER__), expression)
-#define RETURN_IF_ERROR_INNER(result, expression)                   \
-  do {                                                              \
-    if (absl::Status result = (expression); !result.ok()) {         \
-      return result;                                                \
-    }                                                               \
+#define RETURN_IF_ERROR_INNER(result, expression)           \
+  do {                                                      \
+    if (absl::Status result = (expression); !result.ok()) { \
+      return result;                                        \
+    }                                                       \
   } while (false)
 
 // Declares or assigns `target` from a StatusOr, or returns its status.

@@ -22,13 +22,13 @@ namespace ctrd::base {
 
 class WireWriter {
  public:
-  WireWriter& Varint(int field, uint64_t value);             // uint32/64, int32/64, bool, enum
+  WireWriter& Varint(int field, uint64_t value);  // uint32/64, int32/64, bool, enum
   WireWriter& Double(int field, double value);
   WireWriter& Packed(int field, const std::vector<uint64_t>& values);  // repeated varints
   WireWriter& Bytes(int field, std::string_view value);      // string, bytes; skipped when empty
   WireWriter& Message(int field, std::string_view encoded);  // written even when empty
   WireWriter& Time(int field, absl::Time time);              // google.protobuf.Timestamp
-  WireWriter& Any(int field, const base::Any& any);          // google.protobuf.Any; skipped if empty
+  WireWriter& Any(int field, const base::Any& any);  // google.protobuf.Any; skipped if empty
   WireWriter& StringMap(int field, const std::map<std::string, std::string>& map);
   std::string Take() { return std::move(bytes_); }
 
@@ -40,8 +40,8 @@ class WireWriter {
 
 struct WireField {
   int number = 0;
-  uint64_t varint = 0;      // For varint and fixed fields.
-  std::string_view bytes;   // For length-delimited fields: points into the input.
+  uint64_t varint = 0;     // For varint and fixed fields.
+  std::string_view bytes;  // For length-delimited fields: points into the input.
 };
 
 // Walks the fields of one message:

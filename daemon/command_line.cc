@@ -53,7 +53,8 @@ CommandLine ParseCommandLine(int argc, char** argv) {
   CommandLine line;
   CLI::App app("a high performance container runtime", "containerd");
   bool version = false;
-  CLI::Option* config = app.add_option("-c,--config", line.config_path, "path of the configuration");
+  CLI::Option* config =
+      app.add_option("-c,--config", line.config_path, "path of the configuration");
   app.add_option("-l,--log-level", line.log_level,
                  "trace, debug, info, warn, error, fatal or panic");
   app.add_option("-a,--address", line.address, "address of the gRPC socket");

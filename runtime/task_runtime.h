@@ -40,10 +40,10 @@ struct Stdio {
 
 struct CreateTask {
   std::string id;
-  std::string runtime;    // Name or absolute path: "io.containerd.runc.v2".
-  base::Any spec;         // Written to the bundle verbatim.
-  base::Any options;      // Of the request, else of the container record.
-  base::Mounts rootfs;    // Passed to the shim verbatim.
+  std::string runtime;  // Name or absolute path: "io.containerd.runc.v2".
+  base::Any spec;       // Written to the bundle verbatim.
+  base::Any options;    // Of the request, else of the container record.
+  base::Mounts rootfs;  // Passed to the shim verbatim.
   Stdio stdio;
   std::string checkpoint_path;  // "" for none.
   std::string sandbox;          // Sandbox id of the container record, or "".

@@ -42,7 +42,7 @@ MATCHER_P(StatusIs, code, "has the code") {
 
 #define ASSERT_OK_AND_ASSIGN(target, expression) \
   ASSERT_OK_AND_ASSIGN_INNER(CTRD_CONCAT(ctrd_result_, __LINE__), target, expression)
-#define ASSERT_OK_AND_ASSIGN_INNER(result, target, expression)   \
-  auto result = (expression);                                    \
-  ASSERT_TRUE(result.ok()) << result.status().ToString();        \
+#define ASSERT_OK_AND_ASSIGN_INNER(result, target, expression) \
+  auto result = (expression);                                  \
+  ASSERT_TRUE(result.ok()) << result.status().ToString();      \
   target = *std::move(result)

@@ -5,9 +5,7 @@
 
 namespace ctrd::builtins {
 
-std::string HostPlatform() {
-  return images::FormatPlatform(images::HostPlatform());
-}
+std::string HostPlatform() { return images::FormatPlatform(images::HostPlatform()); }
 
 void AddAll(plugin::Registry& registry) {
   AddOpt(registry);

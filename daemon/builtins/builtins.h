@@ -13,7 +13,7 @@ namespace ctrd::builtins {
 // What every plugin of the host's kind reports: "linux/amd64".
 std::string HostPlatform();
 
-void AddOpt(plugin::Registry& registry);            // opt.cc
+void AddOpt(plugin::Registry& registry);           // opt.cc
 void AddContent(plugin::Registry& registry);       // content.cc
 void AddSnapshotters(plugin::Registry& registry);  // snapshotters.cc
 void AddMetadata(plugin::Registry& registry);      // metadata.cc: events, metadata, leases, gc

@@ -25,8 +25,7 @@ absl::StatusOr<plugin::Instance> OpenExchange(plugin::InitContext&) {
 absl::StatusOr<plugin::Instance> OpenMetadata(plugin::InitContext& init) {
   ASSIGN_OR_RETURN(auto* backend,
                    init.registry.Get<content::ContentStore>(plugin::kContent, "content"));
-  ASSIGN_OR_RETURN(auto* events,
-                   init.registry.Get<base::EventSink>(plugin::kEvent, "exchange"));
+  ASSIGN_OR_RETURN(auto* events, init.registry.Get<base::EventSink>(plugin::kEvent, "exchange"));
   const std::string& policy = init.section.String("content_sharing_policy");
   metadata::MetadataOptions options;
   ASSIGN_OR_RETURN(options.sharing, metadata::ParseSharingPolicy(policy));
@@ -84,8 +83,7 @@ absl::StatusOr<plugin::Instance> StartScheduler(plugin::InitContext& init) {
       {"MutationThreshold", fmt::format("{}", options.mutation_threshold)},
       {"ScheduleDelay", base::FormatDuration(options.schedule_delay)},
   };
-  return plugin::Instance::Of<Scheduler>(
-      std::make_unique<Scheduler>(metadata->gc(), options));
+  return plugin::Instance::Of<Scheduler>(std::make_unique<Scheduler>(metadata->gc(), options));
 }
 
 }  // namespace

@@ -64,10 +64,9 @@ void AddServers(plugin::Registry& registry) {
                   // Events pass the supervisor, which notes the exits that were told.
                   ASSIGN_OR_RETURN(auto* supervisor, init.registry.Get<runtime::Supervisor>(
                                                          plugin::kRuntime, "task"));
-                  ASSIGN_OR_RETURN(
-                      auto endpoint,
-                      server::TtrpcEndpoint::Start(SocketOf(init.section),
-                                                   &supervisor->forwarded_events()));
+                  ASSIGN_OR_RETURN(auto endpoint,
+                                   server::TtrpcEndpoint::Start(SocketOf(init.section),
+                                                                &supervisor->forwarded_events()));
                   return plugin::Instance::Of<server::TtrpcEndpoint>(std::move(endpoint));
                 }});
   registry.Add({.type = plugin::kServer,

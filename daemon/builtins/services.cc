@@ -106,20 +106,19 @@ void AddServices(plugin::Registry& registry) {
   });
   AddService(registry, "diff", {plugin::kService},
              [](plugin::InitContext& init) -> absl::StatusOr<ServicePtr> {
-               ASSIGN_OR_RETURN(auto* chain, init.registry.Get<DifferChain>(plugin::kService,
-                                                                            "diff-service"));
+               ASSIGN_OR_RETURN(auto* chain,
+                                init.registry.Get<DifferChain>(plugin::kService, "diff-service"));
                return services::MakeDiffService(chain->differs, chain->sync_fs);
              });
   AddService(registry, "events", {plugin::kEvent},
              [](plugin::InitContext& init) -> absl::StatusOr<ServicePtr> {
-               ASSIGN_OR_RETURN(auto* exchange, init.registry.Get<events::Exchange>(
-                                                    plugin::kEvent, "exchange"));
+               ASSIGN_OR_RETURN(auto* exchange,
+                                init.registry.Get<events::Exchange>(plugin::kEvent, "exchange"));
                return std::make_unique<services::EventsService>(*exchange);
              });
-  AddService(registry, "healthcheck", {},
-             [](plugin::InitContext&) -> absl::StatusOr<ServicePtr> {
-               return services::MakeHealthService();
-             });
+  AddService(registry, "healthcheck", {}, [](plugin::InitContext&) -> absl::StatusOr<ServicePtr> {
+    return services::MakeHealthService();
+  });
   AddMetadataService(registry, "images", [](Metadata& metadata) {
     return services::MakeImagesService(&metadata.images(), CollectorOf(metadata));
   });
@@ -146,17 +145,16 @@ void AddServices(plugin::Registry& registry) {
              });
   AddService(registry, "transfer", {plugin::kTransfer, plugin::kStreaming},
              [](plugin::InitContext& init) -> absl::StatusOr<ServicePtr> {
-               ASSIGN_OR_RETURN(auto* transfers, init.registry.Get<transfer::Transfer>(
-                                                     plugin::kTransfer, "local"));
+               ASSIGN_OR_RETURN(auto* transfers,
+                                init.registry.Get<transfer::Transfer>(plugin::kTransfer, "local"));
                ASSIGN_OR_RETURN(auto* streams, init.registry.Get<services::Streams>(
                                                    plugin::kStreaming, "manager"));
                return services::MakeTransferService(transfers, streams);
              });
   AddService(registry, "tasks", {plugin::kMetadata, plugin::kRuntime}, MakeTasks);
-  AddService(registry, "version", {},
-             [](plugin::InitContext&) -> absl::StatusOr<ServicePtr> {
-               return services::MakeVersionService();
-             });
+  AddService(registry, "version", {}, [](plugin::InitContext&) -> absl::StatusOr<ServicePtr> {
+    return services::MakeVersionService();
+  });
 }
 
 }  // namespace ctrd::builtins

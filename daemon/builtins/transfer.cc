@@ -31,8 +31,8 @@ absl::StatusOr<std::string> Text(const config::Table& table, const std::string& 
   return base::InvalidArgument("unpack_config: '{}' must be a string", key);
 }
 
-absl::StatusOr<transfer::UnpackTarget> TargetOf(const plugin::InitContext& init,
-                                                Metadata& metadata, const config::Table& table) {
+absl::StatusOr<transfer::UnpackTarget> TargetOf(const plugin::InitContext& init, Metadata& metadata,
+                                                const config::Table& table) {
   transfer::UnpackTarget target;
   ASSIGN_OR_RETURN(const std::string platform, Text(table, "platform"));
   ASSIGN_OR_RETURN(target.platform, images::ParsePlatform(platform));
@@ -72,11 +72,10 @@ absl::StatusOr<plugin::Instance> OpenTransfer(plugin::InitContext& init) {
     if (!target.ok()) return target.status();
     config.unpack_targets.push_back(*std::move(target));
   }
-  ASSIGN_OR_RETURN(auto transfer,
-                   transfer::CreateTransfer({.content = &metadata->content(),
-                                             .images = &metadata->images(),
-                                             .leases = &metadata->leases()},
-                                            std::move(config)));
+  ASSIGN_OR_RETURN(auto transfer, transfer::CreateTransfer({.content = &metadata->content(),
+                                                            .images = &metadata->images(),
+                                                            .leases = &metadata->leases()},
+                                                           std::move(config)));
   return plugin::Instance::Of<transfer::Transfer>(std::move(transfer));
 }
 

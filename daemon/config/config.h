@@ -50,7 +50,8 @@ struct Config {
   std::string log_level;   // "" for info.
   std::string log_format;  // "" or "text", "json".
   std::string cgroup_path;
-  std::map<std::string, absl::Duration> timeouts;  // Keys with their "io.containerd.timeout." prefix.
+  std::map<std::string, absl::Duration>
+      timeouts;  // Keys with their "io.containerd.timeout." prefix.
   std::map<std::string, StreamProcessor> stream_processors;
   std::map<std::string, ProxyPlugin> proxy_plugins;
   // By URI ("io.containerd.gc.v1.scheduler"): all plugins this daemon has, defaults filled in.

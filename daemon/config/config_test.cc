@@ -44,7 +44,8 @@ class ConfigTest : public testing::Test {
     return path;
   }
   absl::StatusOr<Config> Load(const std::string& path) {
-    return LoadConfig(path, TestSchemas(), [this](const std::string& w) { warnings_.push_back(w); });
+    return LoadConfig(path, TestSchemas(),
+                      [this](const std::string& w) { warnings_.push_back(w); });
   }
 
   std::string directory_;
@@ -132,9 +133,10 @@ version = 2
 }
 
 TEST_F(ConfigTest, WarnsOfUnknownKeysAndGoesOn) {
-  ASSERT_THAT(Load(Write("c.toml", "version = 4\nfoo = 1\n"
-                                   "[plugins.\"io.containerd.gc.v1.scheduler\"]\nbar = 2\n"
-                                   "[plugins.\"io.containerd.other.v1.thing\"]\nbaz = 3\n")),
+  ASSERT_THAT(Load(Write("c.toml",
+                         "version = 4\nfoo = 1\n"
+                         "[plugins.\"io.containerd.gc.v1.scheduler\"]\nbar = 2\n"
+                         "[plugins.\"io.containerd.other.v1.thing\"]\nbaz = 3\n")),
               base::IsOk());
   EXPECT_THAT(warnings_, Contains(HasSubstr("'foo'")));
   EXPECT_THAT(warnings_, Contains(HasSubstr("'bar'")));
@@ -143,8 +145,9 @@ TEST_F(ConfigTest, WarnsOfUnknownKeysAndGoesOn) {
 
 TEST_F(ConfigTest, RefusesWrongTypesWithFileAndLine) {
   const std::string path =
-      Write("c.toml", "version = 4\n[plugins.\"io.containerd.snapshotter.v1.overlayfs\"]\n"
-                      "upperdir_label = \"yes\"\n");
+      Write("c.toml",
+            "version = 4\n[plugins.\"io.containerd.snapshotter.v1.overlayfs\"]\n"
+            "upperdir_label = \"yes\"\n");
   EXPECT_THAT(Load(path), base::StatusIs(absl::StatusCode::kInvalidArgument,
                                          testing::AllOf(HasSubstr("row 3"), HasSubstr(path),
                                                         HasSubstr("upperdir_label"))));
@@ -167,8 +170,9 @@ TEST_F(ConfigTest, RefusesHigherVersionsBadUrisAndBadTimeouts) {
 }
 
 TEST_F(ConfigTest, ImportsMergePluginSectionsKeyByKey) {
-  Write("a.toml", "version = 2\n[plugins.\"io.containerd.snapshotter.v1.overlayfs\"]\n"
-                  "mount_options = [\"x\"]\n");
+  Write("a.toml",
+        "version = 2\n[plugins.\"io.containerd.snapshotter.v1.overlayfs\"]\n"
+        "mount_options = [\"x\"]\n");
   Write("b.toml", "version = 2\ndisabled_plugins = [\"io.containerd.b.v1.b\"]\nroot = \"\"\n");
   ASSERT_OK_AND_ASSIGN(const Config config, Load(Write("c.toml", R"(
 version = 2

@@ -15,18 +15,16 @@ namespace ctrd::config {
 namespace {
 
 std::string_view TypeName(const Value& value) {
-  static constexpr std::string_view kNames[] = {"boolean", "integer",          "float",
-                                                "string",  "array of strings", "table",
-                                                "array of tables"};
+  static constexpr std::string_view kNames[] = {
+      "boolean", "integer", "float", "string", "array of strings", "table", "array of tables"};
   return kNames[value.index()];
 }
 
 absl::Status WrongType(const toml::node& node, std::string_view key, std::string_view wanted) {
   const toml::source_region& source = node.source();
-  return absl::InvalidArgumentError(base::ToAbsl(
-      fmt::format("failed to unmarshal TOML at row {} column {} of {}: key '{}' must be a {}",
-                  source.begin.line, source.begin.column, source.path ? *source.path : "?", key,
-                  wanted)));
+  return absl::InvalidArgumentError(base::ToAbsl(fmt::format(
+      "failed to unmarshal TOML at row {} column {} of {}: key '{}' must be a {}",
+      source.begin.line, source.begin.column, source.path ? *source.path : "?", key, wanted)));
 }
 
 absl::StatusOr<Value> ToValue(const toml::node& node, std::string_view key, const Value& like);
@@ -111,8 +109,8 @@ absl::Status ReadKeys(const toml::table& table, const Schema& schema, std::strin
 absl::Status CheckUris(const std::vector<std::string>& uris, std::string_view what) {
   for (const std::string& uri : uris) {
     if (uri.find('.') == std::string::npos) {
-      return absl::InvalidArgumentError(base::ToAbsl(
-          fmt::format("invalid {} plugin URI {} expect io.containerd.x.vx", what, base::Quote(uri))));
+      return absl::InvalidArgumentError(base::ToAbsl(fmt::format(
+          "invalid {} plugin URI {} expect io.containerd.x.vx", what, base::Quote(uri))));
     }
   }
   return absl::OkStatus();
@@ -120,15 +118,23 @@ absl::Status CheckUris(const std::vector<std::string>& uris, std::string_view wh
 
 absl::Status ReadTopLevel(const toml::table& file, const Warn& warn, Config& config) {
   static const Schema kSchema = {
-      {"version", int64_t{0}},        {"root", std::string()},
-      {"state", std::string()},       {"temp", std::string()},
-      {"oom_score", int64_t{0}},      {"disabled_plugins", std::vector<std::string>()},
-      {"imports", std::vector<std::string>()}, {"required_plugins", std::vector<std::string>()},
-      {"debug", Table()},             {"cgroup", Table()},
-      {"timeouts", Table()},          {"stream_processors", Table()},
-      {"proxy_plugins", Table()},     {"plugins", Table()},
+      {"version", int64_t{0}},
+      {"root", std::string()},
+      {"state", std::string()},
+      {"temp", std::string()},
+      {"oom_score", int64_t{0}},
+      {"disabled_plugins", std::vector<std::string>()},
+      {"imports", std::vector<std::string>()},
+      {"required_plugins", std::vector<std::string>()},
+      {"debug", Table()},
+      {"cgroup", Table()},
+      {"timeouts", Table()},
+      {"stream_processors", Table()},
+      {"proxy_plugins", Table()},
+      {"plugins", Table()},
       // Sections of older versions whose keys have moved; what is left in them is unknown.
-      {"grpc", Table()},              {"ttrpc", Table()},
+      {"grpc", Table()},
+      {"ttrpc", Table()},
       {"metrics", Table()},
   };
   Table values;
@@ -189,16 +195,16 @@ absl::Status ReadTimeouts(const toml::table& file, Config& config) {
     if (!node.is_string()) return WrongType(node, name.str(), "string");
     const std::optional<absl::Duration> duration = base::ParseDuration(node.as_string()->get());
     if (!duration) {
-      return absl::InvalidArgumentError(base::ToAbsl(fmt::format(
-          "unable to parse {} into a time duration", node.as_string()->get())));
+      return absl::InvalidArgumentError(base::ToAbsl(
+          fmt::format("unable to parse {} into a time duration", node.as_string()->get())));
     }
     config.timeouts[std::string(name.str())] = *duration;
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Table> ReadNamed(const toml::node& node, std::string_view name,
-                                const Schema& schema, const Warn& warn) {
+absl::StatusOr<Table> ReadNamed(const toml::node& node, std::string_view name, const Schema& schema,
+                                const Warn& warn) {
   if (!node.is_table()) return WrongType(node, name, "table");
   Table values;
   for (const Key& key : schema) values[key.name] = key.default_value;

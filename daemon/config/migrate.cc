@@ -83,8 +83,9 @@ toml::table& SubTable(toml::table& parent, std::string_view key) {
 }
 
 // Moves `keys` of the top-level section `from` to plugin `uri`, unless that has them.
-void MoveKeys(toml::table& file, std::string_view from, std::initializer_list<std::string_view> keys,
-              std::string_view uri, std::string_view strip_prefix = "") {
+void MoveKeys(toml::table& file, std::string_view from,
+              std::initializer_list<std::string_view> keys, std::string_view uri,
+              std::string_view strip_prefix = "") {
   toml::table* section = file[from].as_table();
   if (section == nullptr) return;
   for (const std::string_view key : keys) {
@@ -114,7 +115,8 @@ void DeriveTtrpc(toml::table& file) {
 }
 
 void ToVersion4(toml::table& file) {
-  MoveKeys(file, "grpc", {"address", "uid", "gid", "max_recv_message_size", "max_send_message_size"},
+  MoveKeys(file, "grpc",
+           {"address", "uid", "gid", "max_recv_message_size", "max_send_message_size"},
            "io.containerd.server.v1.grpc");
   MoveKeys(file, "grpc",
            {"tcp_address", "tcp_tls_ca", "tcp_tls_cert", "tcp_tls_key", "tcp_tls_common_name"},

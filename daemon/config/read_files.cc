@@ -28,9 +28,9 @@ absl::StatusOr<toml::table> ParseFile(const std::string& path) {
   toml::parse_result result = toml::parse(*text, path);
   if (!result) {
     const toml::source_position& at = result.error().source().begin;
-    return absl::InvalidArgumentError(base::ToAbsl(
-        fmt::format("failed to unmarshal TOML at row {} column {} of {}: {}", at.line, at.column,
-                    path, result.error().description())));
+    return absl::InvalidArgumentError(
+        base::ToAbsl(fmt::format("failed to unmarshal TOML at row {} column {} of {}: {}", at.line,
+                                 at.column, path, result.error().description())));
   }
   return std::move(result).table();
 }
@@ -84,8 +84,8 @@ void AppendNew(toml::array& into, toml::array&& from) {
   for (toml::node& node : from) {
     const auto* text = node.as_string();
     const bool known = text != nullptr && std::any_of(into.begin(), into.end(), [&](auto& other) {
-      return other.is_string() && other.as_string()->get() == text->get();
-    });
+                         return other.is_string() && other.as_string()->get() == text->get();
+                       });
     if (!known) into.push_back(std::move(node));
   }
 }
@@ -133,9 +133,10 @@ absl::StatusOr<toml::table> ReadFiles(const std::string& root_path, const Warn& 
     }
     for (std::string& import : ExpandImports(file, path)) queue.push_back(std::move(import));
     if (version < kVersion) {
-      warn(fmt::format("Configuration migrated from version {}, use `containerd config migrate` to "
-                       "avoid migration: {}",
-                       version, path));
+      warn(
+          fmt::format("Configuration migrated from version {}, use `containerd config migrate` to "
+                      "avoid migration: {}",
+                      version, path));
     }
     Migrate(file, version, warn);
     MergeFile(merged, std::move(file));

@@ -96,9 +96,10 @@ std::string ToToml(const Config& config) {
   out += "\n[stream_processors]";
   for (const auto& [name, processor] : config.stream_processors) {
     out += Named("stream_processors", name);
-    out += fmt::format("    accepts = {}\n    returns = {}\n    path = {}\n    args = {}\n    env = {}\n",
-                       List(processor.accepts), Text(processor.returns), Text(processor.path),
-                       List(processor.args), List(processor.env));
+    out += fmt::format(
+        "    accepts = {}\n    returns = {}\n    path = {}\n    args = {}\n    env = {}\n",
+        List(processor.accepts), Text(processor.returns), Text(processor.path),
+        List(processor.args), List(processor.env));
   }
   if (!config.proxy_plugins.empty()) out += "\n[proxy_plugins]";
   for (const auto& [name, proxy] : config.proxy_plugins) {
@@ -106,7 +107,8 @@ std::string ToToml(const Config& config) {
     Table exports;
     for (const auto& [key, value] : proxy.exports) exports[key] = value;
     out += fmt::format(
-        "    type = {}\n    address = {}\n    platform = {}\n    exports = {}\n    capabilities = {}\n",
+        "    type = {}\n    address = {}\n    platform = {}\n    exports = {}\n    capabilities = "
+        "{}\n",
         Text(proxy.type), Text(proxy.address), Text(proxy.platform), Inline(exports),
         List(proxy.capabilities));
   }

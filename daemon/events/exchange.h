@@ -35,8 +35,8 @@ struct Record {
 };
 
 // A field of an event's payload, for the filter field `event.<path>`; nullopt when there is none.
-using PayloadField =
-    std::function<std::optional<std::string>(const base::Any& payload, const base::FieldPath& path)>;
+using PayloadField = std::function<std::optional<std::string>(const base::Any& payload,
+                                                              const base::FieldPath& path)>;
 
 struct QueueLimits {
   size_t events = 65536;
@@ -62,9 +62,9 @@ class Exchange : public base::EventSink {
   //   kInvalidArgument  with the texts of docs/api/events.md, section 2
   absl::Status Publish(const base::Event& event) override;
 
-  // `ready` is called, from the publisher's thread, whenever something was put into the queue or the
-  // subscription has failed. It must not block and must not drop the subscription. Subscriptions
-  // may outlive the exchange.
+  // `ready` is called, from the publisher's thread, whenever something was put into the queue or
+  // the subscription has failed. It must not block and must not drop the subscription.
+  // Subscriptions may outlive the exchange.
   std::unique_ptr<Subscription> Subscribe(base::Filter filter, PayloadField payload_field,
                                           std::function<void()> ready);
 

@@ -47,8 +47,9 @@ TEST(ExchangeTest, RefusesBadTopicsWithTheTextsClientsKnow) {
   EXPECT_EQ(message("x"), "envelope topic \"x\": must start with '/': invalid argument");
   EXPECT_EQ(message("/"),
             "envelope topic \"/\": must have at least one component: invalid argument");
-  EXPECT_THAT(message("/a/b-"), testing::StartsWith("envelope topic \"/a/b-\": failed validation on "
-                                                    "component \"b-\": identifier "));
+  EXPECT_THAT(message("/a/b-"),
+              testing::StartsWith("envelope topic \"/a/b-\": failed validation on "
+                                  "component \"b-\": identifier "));
   EXPECT_THAT(message("/a//b"), testing::HasSubstr("component \"\""));
   EXPECT_THAT(message("/a/"), testing::HasSubstr("component \"\""));
 }
@@ -62,8 +63,8 @@ TEST(ExchangeTest, ChecksNamespaceThenTopicThenTime) {
               StatusIs(absl::StatusCode::kInvalidArgument,
                        testing::StartsWith("event envelope has invalid namespace: identifier ")));
   event.namespace_name = "default";
-  EXPECT_THAT(exchange.Publish(event), StatusIs(absl::StatusCode::kInvalidArgument,
-                                                testing::StartsWith("envelope topic")));
+  EXPECT_THAT(exchange.Publish(event),
+              StatusIs(absl::StatusCode::kInvalidArgument, testing::StartsWith("envelope topic")));
   event.topic = "/a";
   EXPECT_THAT(exchange.Publish(event),
               StatusIs(absl::StatusCode::kInvalidArgument,
@@ -76,7 +77,8 @@ TEST(ExchangeTest, SubscriberSeesWhatItsFilterLetsThroughInOrder) {
   Exchange exchange;
   int calls = 0;
   auto all = exchange.Subscribe({}, nullptr, [&] { ++calls; });
-  auto tasks = exchange.Subscribe(FilterOf("topic~=|^/tasks/|,namespace==default"), nullptr, nullptr);
+  auto tasks =
+      exchange.Subscribe(FilterOf("topic~=|^/tasks/|,namespace==default"), nullptr, nullptr);
   auto field = exchange.Subscribe(
       FilterOf("event.id==c1"),
       [](const base::Any& payload, const base::FieldPath& path) -> std::optional<std::string> {

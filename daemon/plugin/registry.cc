@@ -20,9 +20,7 @@ Registry::~Registry() {
   while (!started_.empty()) started_.pop_back();
 }
 
-void Registry::Add(Registration registration) {
-  registrations_.push_back(std::move(registration));
-}
+void Registry::Add(Registration registration) { registrations_.push_back(std::move(registration)); }
 
 config::Schemas Registry::schemas() const {
   config::Schemas schemas;
@@ -83,14 +81,13 @@ absl::Status Registry::Start(const config::Config& config) {
 absl::Status Registry::CheckRequired(const config::Config& config) const {
   std::string absent;
   for (const std::string& uri : config.required_plugins) {
-    const auto it = std::find_if(started_.begin(), started_.end(), [&](const auto& entry) {
-      return entry->record.uri() == uri;
-    });
+    const auto it = std::find_if(started_.begin(), started_.end(),
+                                 [&](const auto& entry) { return entry->record.uri() == uri; });
     if (it == started_.end()) {
       absent += (absent.empty() ? "" : " ") + uri;
     } else if (!(*it)->record.status.ok()) {
-      return absl::FailedPreconditionError(base::ToAbsl(fmt::format(
-          "load required plugin {}: {}", uri, base::MessageOf((*it)->record.status))));
+      return absl::FailedPreconditionError(base::ToAbsl(
+          fmt::format("load required plugin {}: {}", uri, base::MessageOf((*it)->record.status))));
     }
   }
   if (absent.empty()) return absl::OkStatus();

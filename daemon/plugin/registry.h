@@ -4,10 +4,10 @@
 //
 //   Add(registration)… --> Start(config): each plugin once, after those it requires --> Find<T>…
 //
-// A plugin has a type ("io.containerd.snapshotter.v1") and an id ("overlayfs"); "<type>.<id>" is its
-// URI, the name of its configuration section and of its directories. An instance is looked up by
-// the interface it offers: a wrong type finds nothing. A failed init is kept with its status and is
-// visible to clients; those that require it decide what they do without.
+// A plugin has a type ("io.containerd.snapshotter.v1") and an id ("overlayfs"); "<type>.<id>" is
+// its URI, the name of its configuration section and of its directories. An instance is looked up
+// by the interface it offers: a wrong type finds nothing. A failed init is kept with its status and
+// is visible to clients; those that require it decide what they do without.
 //
 // Not thread-safe while starting; read-only and thread-safe afterwards. Instances are destroyed in
 // reverse order of their init, so a T* borrowed from a requirement stays valid.

@@ -86,9 +86,8 @@ TEST(Registry, RefusesToStartWhenARequiredPluginIsUnknown) {
   Registry registry;
   config::Config config;
   config.required_plugins = {"t.a.b", "t.c.d"};
-  EXPECT_THAT(registry.Start(config),
-              base::StatusIs(absl::StatusCode::kFailedPrecondition,
-                             "required plugin [t.a.b t.c.d] not included"));
+  EXPECT_THAT(registry.Start(config), base::StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                     "required plugin [t.a.b t.c.d] not included"));
 }
 
 }  // namespace

@@ -84,8 +84,7 @@ absl::StatusOr<std::unique_ptr<GrpcEndpoint>> GrpcEndpoint::Start(
     if (server == nullptr) return base::Unknown("listen on '{}' failed", path);
     return absl::OkStatus();
   }));
-  return std::unique_ptr<GrpcEndpoint>(
-      new GrpcEndpoint(std::move(server), options.socket.path));
+  return std::unique_ptr<GrpcEndpoint>(new GrpcEndpoint(std::move(server), options.socket.path));
 }
 
 GrpcEndpoint::~GrpcEndpoint() {

@@ -27,9 +27,10 @@ struct SocketOptions {
   gid_t gid = 0;
 };
 
-// Runs `listen` with a path at which it must bind and listen on a UNIX socket, then puts that socket
-// at `options.path` with mode 0660 and its owner: in one step, in place of what was left there, and
-// never open to others before. The directory is made (0770, of the socket's owner) if missing.
+// Runs `listen` with a path at which it must bind and listen on a UNIX socket, then puts that
+// socket at `options.path` with mode 0660 and its owner: in one step, in place of what was left
+// there, and never open to others before. The directory is made (0770, of the socket's owner) if
+// missing.
 //   kInvalidArgument  `"<path>": unix socket path too long (> 104)`
 absl::Status ListenOn(const SocketOptions& options,
                       const std::function<absl::Status(const std::string& path)>& listen);

@@ -37,8 +37,8 @@ TEST_F(GrpcEndpointTest, ServesOnASocketOfTheRightModeAndTakesItAlong) {
     struct stat socket {};
     ASSERT_EQ(::stat(options_.socket.path.c_str(), &socket), 0);
     EXPECT_EQ(socket.st_mode & 07777, 0660u);
-    const auto channel = grpc::CreateChannel("unix:" + options_.socket.path,
-                                             grpc::InsecureChannelCredentials());
+    const auto channel =
+        grpc::CreateChannel("unix:" + options_.socket.path, grpc::InsecureChannelCredentials());
     grpc::ClientContext context;
     grpc::health::v1::HealthCheckResponse response;
     ASSERT_TRUE(grpc::health::v1::Health::NewStub(channel)->Check(&context, {}, &response).ok());

@@ -41,8 +41,8 @@ class OpenCall {
 }  // namespace
 
 base::Context ContextOf(const grpc::ServerContextBase& rpc) {
-  base::Context context = base::Context(FirstHeader(rpc, kNamespaceHeader))
-                              .WithLease(FirstHeader(rpc, kLeaseHeader));
+  base::Context context =
+      base::Context(FirstHeader(rpc, kNamespaceHeader)).WithLease(FirstHeader(rpc, kLeaseHeader));
   const auto deadline = rpc.deadline();
   if (deadline != std::chrono::system_clock::time_point::max()) {
     context = context.WithDeadline(absl::FromChrono(deadline));

@@ -24,8 +24,8 @@ class TtrpcEndpointTest : public testing::Test {
         endpoint_,
         TtrpcEndpoint::Start({.path = Path(), .uid = ::geteuid(), .gid = ::getegid()}, &exchange_));
     ASSERT_OK_AND_ASSIGN(thread_, base::EventLoopThread::Create());
-    ASSERT_OK_AND_ASSIGN(client_, ttrpc::Client::Connect(thread_->loop(), Path(),
-                                                         absl::Now() + absl::Seconds(5)));
+    ASSERT_OK_AND_ASSIGN(
+        client_, ttrpc::Client::Connect(thread_->loop(), Path(), absl::Now() + absl::Seconds(5)));
   }
   void TearDown() override {
     client_.reset();
@@ -57,7 +57,10 @@ class TtrpcEndpointTest : public testing::Test {
 
 TEST_F(TtrpcEndpointTest, ForwardedEventReachesTheBusAsItWasSent) {
   auto subscription = exchange_.Subscribe({}, nullptr, nullptr);
-  const base::Any payload{.type_url = "containerd.events.TaskStart", .value = "\x0a\x02" "c1"};
+  const base::Any payload{.type_url = "containerd.events.TaskStart",
+                          .value =
+                              "\x0a\x02"
+                              "c1"};
   EXPECT_THAT(Forward("/tasks/start", payload), base::IsOk());
   ASSERT_OK_AND_ASSIGN(const auto record, subscription->Next());
   ASSERT_NE(record, nullptr);
@@ -71,10 +74,9 @@ TEST_F(TtrpcEndpointTest, BadEventIsRefusedAndTheConnectionStays) {
   EXPECT_THAT(Forward("bad", {}),
               base::StatusIs(absl::StatusCode::kInvalidArgument,
                              "envelope topic \"bad\": must start with '/': invalid argument"));
-  EXPECT_THAT(client_->CallAndWait(
-                  ttrpc::MakeRequest("containerd.services.events.ttrpc.v1.Events", "Forward",
-                                     "\xff\xff\xff", "default"),
-                  absl::Now() + absl::Seconds(5)),
+  EXPECT_THAT(client_->CallAndWait(ttrpc::MakeRequest("containerd.services.events.ttrpc.v1.Events",
+                                                      "Forward", "\xff\xff\xff", "default"),
+                                   absl::Now() + absl::Seconds(5)),
               base::StatusIs(absl::StatusCode::kInternal));
   EXPECT_THAT(Forward("/good", {}), base::IsOk());
 }

@@ -54,38 +54,25 @@ class ContentService final : public api::Content::Service {
  public:
   explicit ContentService(content::ContentStore* store) : store_(store) {}
 
-  grpc::Status Info(grpc::ServerContext* rpc,
-                    const api::InfoRequest* request,
+  grpc::Status Info(grpc::ServerContext* rpc, const api::InfoRequest* request,
                     api::InfoResponse* response) override;
-  grpc::Status Update(grpc::ServerContext* rpc,
-                      const api::UpdateRequest* request,
+  grpc::Status Update(grpc::ServerContext* rpc, const api::UpdateRequest* request,
                       api::UpdateResponse* response) override;
-  grpc::Status List(
-      grpc::ServerContext* rpc,
-      const api::ListContentRequest* request,
-      grpc::ServerWriter<api::ListContentResponse>* writer) override;
-  grpc::Status Delete(grpc::ServerContext* rpc,
-                      const api::DeleteContentRequest* request,
+  grpc::Status List(grpc::ServerContext* rpc, const api::ListContentRequest* request,
+                    grpc::ServerWriter<api::ListContentResponse>* writer) override;
+  grpc::Status Delete(grpc::ServerContext* rpc, const api::DeleteContentRequest* request,
                       google::protobuf::Empty* response) override;
-  grpc::Status Read(
-      grpc::ServerContext* rpc,
-      const api::ReadContentRequest* request,
-      grpc::ServerWriter<api::ReadContentResponse>* writer) override;
-  grpc::Status Status(grpc::ServerContext* rpc,
-                      const api::StatusRequest* request,
+  grpc::Status Read(grpc::ServerContext* rpc, const api::ReadContentRequest* request,
+                    grpc::ServerWriter<api::ReadContentResponse>* writer) override;
+  grpc::Status Status(grpc::ServerContext* rpc, const api::StatusRequest* request,
                       api::StatusResponse* response) override;
-  grpc::Status ListStatuses(
-      grpc::ServerContext* rpc,
-      const api::ListStatusesRequest* request,
-      api::ListStatusesResponse* response) override;
+  grpc::Status ListStatuses(grpc::ServerContext* rpc, const api::ListStatusesRequest* request,
+                            api::ListStatusesResponse* response) override;
   // One stream is one writer, see ContentWriteSession.
-  grpc::Status Write(
-      grpc::ServerContext* rpc,
-      grpc::ServerReaderWriter<api::WriteContentResponse,
-                               api::WriteContentRequest>* stream)
-      override;
-  grpc::Status Abort(grpc::ServerContext* rpc,
-                     const api::AbortRequest* request,
+  grpc::Status Write(grpc::ServerContext* rpc,
+                     grpc::ServerReaderWriter<api::WriteContentResponse, api::WriteContentRequest>*
+                         stream) override;
+  grpc::Status Abort(grpc::ServerContext* rpc, const api::AbortRequest* request,
                      google::protobuf::Empty* response) override;
 
  private:
@@ -156,8 +143,8 @@ grpc::Status ContentService::Read(grpc::ServerContext* rpc, const api::ReadConte
     const int64_t size = reader->size_bytes();
     const int64_t begin = std::max<int64_t>(request->offset(), 0);
     if (begin > size) return base::OutOfRange("read past object length {} bytes", size);
-    const int64_t wanted = request->size() > 0 ? std::min(request->size(), size - begin)
-                                               : size - begin;
+    const int64_t wanted =
+        request->size() > 0 ? std::min(request->size(), size - begin) : size - begin;
     // Offsets in the answers count from the start of this stream, not of the blob.
     api::ReadContentResponse chunk;
     for (int64_t sent = 0; sent < wanted;) {
@@ -217,9 +204,8 @@ grpc::Status ContentService::Write(
 
 grpc::Status ContentService::Abort(grpc::ServerContext* rpc, const api::AbortRequest* request,
                                    google::protobuf::Empty*) {
-  return Serve(rpc, "content.Abort", [&](const Context& context) {
-    return store_->Abort(context, request->ref());
-  });
+  return Serve(rpc, "content.Abort",
+               [&](const Context& context) { return store_->Abort(context, request->ref()); });
 }
 
 }  // namespace

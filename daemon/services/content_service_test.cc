@@ -77,8 +77,7 @@ TEST_F(ContentServiceTest, RefusesAnOffsetThatIsNotTheCurrentOne) {
   EXPECT_FALSE(stream->Read(&response));
   const grpc::Status status = stream->Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::OUT_OF_RANGE);
-  EXPECT_EQ(status.error_message(),
-            "write @5 must occur at current offset 0: out of range");
+  EXPECT_EQ(status.error_message(), "write @5 must occur at current offset 0: out of range");
 }
 
 TEST_F(ContentServiceTest, StartsOverAtOffsetZero) {
@@ -132,8 +131,8 @@ TEST_F(ContentServiceTest, RefusesToReadPastTheEnd) {
   const base::Context context("default");
   const base::Digest digest = base::Digest::Of("abc");
   ASSERT_TRUE(content::WriteBlob(context, store_, "r", "abc", digest, {}).ok());
-  for (const auto& [offset, code] : {std::pair{3, grpc::StatusCode::OK},
-                                     std::pair{4, grpc::StatusCode::OUT_OF_RANGE}}) {
+  for (const auto& [offset, code] :
+       {std::pair{3, grpc::StatusCode::OK}, std::pair{4, grpc::StatusCode::OUT_OF_RANGE}}) {
     grpc::ClientContext rpc;
     rpc.AddMetadata(server::kNamespaceHeader, "default");
     api::ReadContentRequest request;

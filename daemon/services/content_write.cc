@@ -86,8 +86,7 @@ absl::Status ContentWrite::Commit(const api::WriteContentRequest& request,
   ASSIGN_OR_RETURN(const base::Digest expected, ParseExpected(expected_));
   const int64_t offset = writer_->status().offset_bytes;
   const std::string digest = writer_->digest().text();
-  RETURN_IF_ERROR(
-      writer_->Commit(context_, total_bytes_, expected, FromProto(request.labels())));
+  RETURN_IF_ERROR(writer_->Commit(context_, total_bytes_, expected, FromProto(request.labels())));
   response.set_offset(offset);
   response.set_digest(expected.empty() ? digest : expected.text());
   if (told_status_) {

@@ -103,11 +103,11 @@ grpc::Status EventsService::Publish(grpc::ServerContext* rpc,
                                     google::protobuf::Empty*) {
   return server::Serve(rpc, "events.Publish", [&](const base::Context& context) -> absl::Status {
     RETURN_IF_ERROR(base::Annotate(base::RequireNamespace(context), "failed publishing event"));
-    return exchange_.Publish({.timestamp = absl::Now(),
-                              .namespace_name = context.namespace_name(),
-                              .topic = request->topic(),
-                              .payload = {.type_url = request->event().type_url(),
-                                          .value = request->event().value()}});
+    return exchange_.Publish(
+        {.timestamp = absl::Now(),
+         .namespace_name = context.namespace_name(),
+         .topic = request->topic(),
+         .payload = {.type_url = request->event().type_url(), .value = request->event().value()}});
   });
 }
 

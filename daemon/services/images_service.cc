@@ -17,8 +17,8 @@ using server::Serve;
 
 namespace {
 
-using services::ToProto;
 using services::FromProto;
+using services::ToProto;
 
 void ToProto(const images::Image& image, api::Image* proto) {
   proto->set_name(image.name);

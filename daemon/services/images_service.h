@@ -11,6 +11,7 @@
 
 namespace ctrd::services {
 
-std::unique_ptr<grpc::Service> MakeImagesService(images::ImageStore* images, CollectGarbage collect);
+std::unique_ptr<grpc::Service> MakeImagesService(images::ImageStore* images,
+                                                 CollectGarbage collect);
 
 }  // namespace ctrd::services

@@ -132,8 +132,7 @@ class IntrospectionService final : public api::Introspection::Service {
       ToProto(*record, response->mutable_plugin());
       if (!request->has_options()) return absl::OkStatus();
       if (!record->status.ok()) {
-        return base::FailedPrecondition(
-            "cannot get extra info, plugin not successfully loaded");
+        return base::FailedPrecondition("cannot get extra info, plugin not successfully loaded");
       }
       ASSIGN_OR_RETURN(const base::Any extra,
                        extra_(context, *record, FromProto(request->options())));

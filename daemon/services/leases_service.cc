@@ -16,8 +16,8 @@ using server::Serve;
 
 namespace {
 
-using services::ToProto;
 using services::FromProto;
+using services::ToProto;
 
 void ToProto(const images::Lease& lease, api::Lease* proto) {
   proto->set_id(lease.id);
@@ -37,11 +37,10 @@ class LeasesService final : public api::Leases::Service {
   grpc::Status Create(grpc::ServerContext* rpc, const api::CreateRequest* request,
                       api::CreateResponse* response) override {
     return Serve(rpc, "leases.Create", [&](const Context& context) -> absl::Status {
-      ASSIGN_OR_RETURN(
-          const images::Lease lease,
-          leases_->Create(context, {.id = request->id(),
-                                    .created = {},
-                                    .labels = FromProto(request->labels())}));
+      ASSIGN_OR_RETURN(const images::Lease lease,
+                       leases_->Create(context, {.id = request->id(),
+                                                 .created = {},
+                                                 .labels = FromProto(request->labels())}));
       ToProto(lease, response->mutable_lease());
       return absl::OkStatus();
     });

@@ -11,6 +11,7 @@
 
 namespace ctrd::services {
 
-std::unique_ptr<grpc::Service> MakeLeasesService(images::LeaseManager* leases, CollectGarbage collect);
+std::unique_ptr<grpc::Service> MakeLeasesService(images::LeaseManager* leases,
+                                                 CollectGarbage collect);
 
 }  // namespace ctrd::services

@@ -30,8 +30,7 @@ absl::Status PublishFromStandardInput(const std::string& address, const std::str
   if (!request.mutable_event()->ParseFromString(encoded)) {
     return base::InvalidArgument("standard input holds no event");
   }
-  const auto channel =
-      grpc::CreateChannel("unix:" + address, grpc::InsecureChannelCredentials());
+  const auto channel = grpc::CreateChannel("unix:" + address, grpc::InsecureChannelCredentials());
   grpc::ClientContext context;
   context.AddMetadata(server::kNamespaceHeader, name_space);
   context.set_deadline(std::chrono::system_clock::now() + kTimeout);

@@ -50,9 +50,9 @@ class SnapshotsService final : public api::Snapshots::Service {
                     api::ViewSnapshotResponse* response) override {
     return Serve(rpc, "snapshots.View", [&](const Context& context) -> absl::Status {
       ASSIGN_OR_RETURN(Snapshotter * driver, Find(request->snapshotter()));
-      ASSIGN_OR_RETURN(const base::Mounts mounts,
-                       driver->View(context, request->key(), request->parent(),
-                                    FromProto(request->labels())));
+      ASSIGN_OR_RETURN(
+          const base::Mounts mounts,
+          driver->View(context, request->key(), request->parent(), FromProto(request->labels())));
       ToProto(mounts, response->mutable_mounts());
       return absl::OkStatus();
     });
@@ -103,10 +103,9 @@ class SnapshotsService final : public api::Snapshots::Service {
       snapshots::Info info;
       info.name = request->info().name();
       info.labels = FromProto(request->info().labels());
-      ASSIGN_OR_RETURN(
-          const auto update,
-          LabelsUpdateOf<snapshots::LabelsUpdate>(
-              request->update_mask(), fmt::format("snapshot {}", base::Quote(info.name))));
+      ASSIGN_OR_RETURN(const auto update, LabelsUpdateOf<snapshots::LabelsUpdate>(
+                                              request->update_mask(),
+                                              fmt::format("snapshot {}", base::Quote(info.name))));
       ASSIGN_OR_RETURN(const snapshots::Info updated, driver->Update(context, info, update));
       ToProto(updated, response->mutable_info());
       return absl::OkStatus();

@@ -8,8 +8,8 @@
 namespace ctrd::services {
 namespace {
 
-constexpr size_t kInboxMessages = 8;     // Read ahead of the user.
-constexpr size_t kOutboxMessages = 4;    // Sent ahead of the client.
+constexpr size_t kInboxMessages = 8;   // Read ahead of the user.
+constexpr size_t kOutboxMessages = 4;  // Sent ahead of the client.
 constexpr size_t kPostedMessages = 4096;
 constexpr auto kCheckInterval = std::chrono::milliseconds(100);
 
@@ -102,7 +102,8 @@ void Stream::Left() {
 }
 
 void Stream::ReadMore() {
-  if (!transport_ || reading_ || read_ended_ || finished_ || inbox_.size() >= kInboxMessages) return;
+  if (!transport_ || reading_ || read_ended_ || finished_ || inbox_.size() >= kInboxMessages)
+    return;
   reading_ = true;
   transport_->read();
 }

@@ -27,15 +27,15 @@ namespace ctrd::services {
 
 using google::protobuf::Any;
 
-// One stream. The transport (a reactor) is told through `Transport` what to do next; everything else
-// may be called from any thread. A stream outlives its transport.
+// One stream. The transport (a reactor) is told through `Transport` what to do next; everything
+// else may be called from any thread. A stream outlives its transport.
 class Stream {
  public:
   // Called with the stream's lock held; must not call back and must not block.
   struct Transport {
-    std::function<void()> read;                // Start reading one message.
-    std::function<void(const Any&)> write;     // Start writing it; it stays valid until Written.
-    std::function<void()> finish;              // End the call with OK.
+    std::function<void()> read;             // Start reading one message.
+    std::function<void(const Any&)> write;  // Start writing it; it stays valid until Written.
+    std::function<void()> finish;           // End the call with OK.
   };
 
   // ---- For the user of the stream.

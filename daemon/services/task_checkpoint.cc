@@ -25,9 +25,9 @@ constexpr char kSpecType[] = "application/vnd.containerd.container.checkpoint.co
 
 absl::StatusOr<UnpackedCheckpoint> MakeDirectory() {
   const char* runtime_dir = std::getenv("XDG_RUNTIME_DIR");
-  ASSIGN_OR_RETURN(std::string path,
-                   base::MakeTempDirectory(runtime_dir == nullptr ? "/tmp" : runtime_dir,
-                                           "ctrd-checkpoint"));
+  ASSIGN_OR_RETURN(
+      std::string path,
+      base::MakeTempDirectory(runtime_dir == nullptr ? "/tmp" : runtime_dir, "ctrd-checkpoint"));
   return UnpackedCheckpoint(std::move(path));
 }
 
@@ -101,8 +101,7 @@ absl::StatusOr<images::Descriptor> StoreDump(const base::Context& context,
 absl::StatusOr<images::Descriptor> StoreSpec(const base::Context& context,
                                              content::ContentStore& content,
                                              const base::Any& spec) {
-  const std::string bytes =
-      base::WireWriter().Bytes(1, spec.type_url).Bytes(2, spec.value).Take();
+  const std::string bytes = base::WireWriter().Bytes(1, spec.type_url).Bytes(2, spec.value).Take();
   const base::Digest digest = base::Digest::Of(bytes);
   RETURN_IF_ERROR(content::WriteBlob(context, content, "checkpoint-" + base::GenerateName(), bytes,
                                      digest, {}));
@@ -133,8 +132,7 @@ absl::StatusOr<UnpackedCheckpoint> UnpackCheckpoint(const base::Context& context
   ASSIGN_OR_RETURN(const base::Digest digest, base::Digest::Parse(checkpoint.digest));
   ASSIGN_OR_RETURN(const auto reader, content->OpenReader(context, digest));
   ASSIGN_OR_RETURN(UnpackedCheckpoint directory, MakeDirectory());
-  ASSIGN_OR_RETURN(const base::UniqueFd root,
-                   base::Open(directory.path(), O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const base::UniqueFd root, base::Open(directory.path(), O_RDONLY | O_DIRECTORY));
   BlobSource source(*reader);
   RETURN_IF_ERROR(archive::ApplyTar(context, source, root.get(), {}));
   return directory;

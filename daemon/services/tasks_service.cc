@@ -186,15 +186,16 @@ grpc::Status TasksService::Create(grpc::ServerContext* rpc,
 
 grpc::Status TasksService::Start(grpc::ServerContext* rpc, const tasks_v1::StartRequest* request,
                                  tasks_v1::StartResponse* response) {
-  return ServeTask(
-      rpc, "tasks.Start", request->container_id(),
-      [&](const base::Context& context) -> absl::Status {
-        ASSIGN_OR_RETURN(const uint32_t pid,
+  return ServeTask(rpc, "tasks.Start", request->container_id(),
+                   [&](const base::Context& context) -> absl::Status {
+                     ASSIGN_OR_RETURN(
+                         const uint32_t pid,
                          runtime_.Start(context, request->container_id(), request->exec_id()));
-        response->set_pid(pid);
-        if (request->exec_id().empty()) DropCheckpoint(context, request->container_id());
-        return absl::OkStatus();
-      });
+                     response->set_pid(pid);
+                     if (request->exec_id().empty())
+                       DropCheckpoint(context, request->container_id());
+                     return absl::OkStatus();
+                   });
 }
 
 grpc::Status TasksService::Delete(grpc::ServerContext* rpc,
@@ -227,8 +228,7 @@ grpc::Status TasksService::DeleteProcess(grpc::ServerContext* rpc,
 grpc::Status TasksService::Get(grpc::ServerContext* rpc, const tasks_v1::GetRequest* request,
                                tasks_v1::GetResponse* response) {
   return ServeTask(
-      rpc, "tasks.Get", request->container_id(),
-      [&](const base::Context& context) -> absl::Status {
+      rpc, "tasks.Get", request->container_id(), [&](const base::Context& context) -> absl::Status {
         ASSIGN_OR_RETURN(const runtime::ProcessState state,
                          runtime_.State(context, request->container_id(), request->exec_id()));
         ToProto(state, response->mutable_process());
@@ -263,10 +263,9 @@ grpc::Status TasksService::Exec(grpc::ServerContext* rpc,
     RETURN_IF_ERROR(Find(context, request->container_id()).status());
     RETURN_IF_ERROR(base::Annotate(base::ValidateIdentifier(exec_id),
                                    fmt::format("invalid exec id {}", exec_id)));
-    return runtime_.Exec(context, request->container_id(),
-                         {.exec_id = exec_id,
-                          .stdio = StdioOf(*request),
-                          .spec = FromProto(request->spec())});
+    return runtime_.Exec(
+        context, request->container_id(),
+        {.exec_id = exec_id, .stdio = StdioOf(*request), .spec = FromProto(request->spec())});
   });
 }
 
@@ -275,9 +274,8 @@ grpc::Status TasksService::ResizePty(grpc::ServerContext* rpc,
                                      google::protobuf::Empty*) {
   return ServeTask(rpc, "tasks.ResizePty", request->container_id(),
                    [&](const base::Context& context) {
-                     return runtime_.ResizePty(context, request->container_id(),
-                                               request->exec_id(), request->width(),
-                                               request->height());
+                     return runtime_.ResizePty(context, request->container_id(), request->exec_id(),
+                                               request->width(), request->height());
                    });
 }
 

@@ -35,8 +35,8 @@ struct TaskContainer {
 };
 
 //   kNotFound  `container "<id>" in namespace "<ns>": not found`
-using ContainerLookup = std::function<absl::StatusOr<TaskContainer>(const base::Context& context,
-                                                                    std::string_view id)>;
+using ContainerLookup =
+    std::function<absl::StatusOr<TaskContainer>(const base::Context& context, std::string_view id)>;
 
 class TasksService final
     : public tasks_v1::Tasks::WithCallbackMethod_Wait<tasks_v1::Tasks::Service> {

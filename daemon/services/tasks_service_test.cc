@@ -199,8 +199,7 @@ TEST_F(TasksServiceTest, WaitEndsWithTheDeadlineOfItsCaller) {
   tasks_v1::WaitRequest request;
   request.set_container_id("c1");
   tasks_v1::WaitResponse response;
-  EXPECT_EQ(stub_->Wait(&context, request, &response).error_code(),
-            StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(stub_->Wait(&context, request, &response).error_code(), StatusCode::DEADLINE_EXCEEDED);
   request.set_container_id("nobody");
   EXPECT_EQ(Call(&tasks_v1::Tasks::Stub::Wait, request, &response).error_code(),
             StatusCode::NOT_FOUND);

@@ -71,8 +71,8 @@ struct ExportStream {
   transfer::ExportEnd end;
   std::shared_ptr<Stream> stream;
 };
-using End = std::variant<Unused, transfer::RegistryEnd, transfer::StoreEnd, ImportStream,
-                         ExportStream>;
+using End =
+    std::variant<Unused, transfer::RegistryEnd, transfer::StoreEnd, ImportStream, ExportStream>;
 
 // One request with the streams it uses, which end with it.
 class Operation {
@@ -117,9 +117,9 @@ class Operation {
       }
       if (auto* back = std::get_if<ExportStream>(&destination)) return Echo(bytes, back->stream);
     }
-    return absl::UnimplementedError(base::ToAbsl(
-        fmt::format("method Transfer not implemented for {} to {}", request.source().type_url(),
-                    request.destination().type_url())));
+    return absl::UnimplementedError(
+        base::ToAbsl(fmt::format("method Transfer not implemented for {} to {}",
+                                 request.source().type_url(), request.destination().type_url())));
   }
 
  private:
@@ -162,7 +162,8 @@ class Operation {
     end.reference = message.reference();
     end.options.hosts.default_scheme = resolver.default_scheme();
     if (!resolver.host_dir().empty()) end.options.hosts.directories = {resolver.host_dir()};
-    for (const auto& [name, value] : resolver.headers()) end.options.headers.emplace_back(name, value);
+    for (const auto& [name, value] : resolver.headers())
+      end.options.headers.emplace_back(name, value);
     if (!resolver.auth_stream().empty()) {
       ASSIGN_OR_RETURN(auto stream, Use(resolver.auth_stream()));
       end.options.credentials = CredentialsFrom(std::move(stream), message.reference());

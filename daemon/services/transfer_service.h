@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// containerd.services.transfer.v1.Transfer. A transfer runs on a thread of its own and ends when the
-// call is cancelled. Source document: docs/api/transfer.md.
+// containerd.services.transfer.v1.Transfer. A transfer runs on a thread of its own and ends when
+// the call is cancelled. Source document: docs/api/transfer.md.
 #pragma once
 
 #include <memory>

@@ -77,7 +77,8 @@ class TransferServiceTest : public testing::Test {
     return stream;
   }
 
-  grpc::Status Transfer(const Any& source, const Any& destination, const std::string& progress = "") {
+  grpc::Status Transfer(const Any& source, const Any& destination,
+                        const std::string& progress = "") {
     grpc::ClientContext context;
     context.AddMetadata(server::kNamespaceHeader, "test");
     transfer_v1::TransferRequest request;
@@ -210,7 +211,8 @@ TEST_F(TransferServiceTest, AnExportIsImportedAgain) {
   const auto progress = Open("progress");
   std::string archive;
   std::thread reading([&] { archive = ReadBytes(*out); });
-  const grpc::Status exported = Transfer(Store("docker.io/library/a:1"), Export("export"), "progress");
+  const grpc::Status exported =
+      Transfer(Store("docker.io/library/a:1"), Export("export"), "progress");
   reading.join();
   ASSERT_TRUE(exported.ok()) << exported.error_message();
   std::vector<std::string> events;

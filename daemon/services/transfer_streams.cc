@@ -68,8 +68,7 @@ absl::Status StreamSink::AwaitCredit(const base::Context& context) {
 absl::Status StreamSink::Write(const base::Context& context, std::string_view data) {
   while (!data.empty()) {
     RETURN_IF_ERROR(AwaitCredit(context));
-    const size_t count =
-        std::min({data.size(), kMaxDataBytes, static_cast<size_t>(credit_)});
+    const size_t count = std::min({data.size(), kMaxDataBytes, static_cast<size_t>(credit_)});
     proto::Data message;
     message.set_data(data.data(), count);
     RETURN_IF_ERROR(stream_->Send(context, PackBare(message)));

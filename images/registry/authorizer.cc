@@ -70,10 +70,11 @@ std::string BasicHeader(const Credentials& credentials) {
 
 std::string TokenForm(const Credentials& credentials, const std::string& service,
                       const std::set<std::string>& scopes) {
-  std::string form = credentials.username.empty()
-                         ? "grant_type=refresh_token&refresh_token=" + EncodeQuery(credentials.secret)
-                         : "grant_type=password&username=" + EncodeQuery(credentials.username) +
-                               "&password=" + EncodeQuery(credentials.secret);
+  std::string form =
+      credentials.username.empty()
+          ? "grant_type=refresh_token&refresh_token=" + EncodeQuery(credentials.secret)
+          : "grant_type=password&username=" + EncodeQuery(credentials.username) +
+                "&password=" + EncodeQuery(credentials.secret);
   form += "&client_id=containerd-client&service=" + EncodeQuery(service);
   if (!scopes.empty()) form += "&scope=" + EncodeQuery(Join(scopes));
   return form;
@@ -117,7 +118,8 @@ std::string EncodeQuery(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80 && (std::isalnum(byte) != 0 || std::string_view("-._~").find(c) != std::string_view::npos)) {
+    if (byte < 0x80 &&
+        (std::isalnum(byte) != 0 || std::string_view("-._~").find(c) != std::string_view::npos)) {
       out.push_back(c);
     } else {
       out += fmt::format("%{:02X}", byte);
@@ -130,7 +132,8 @@ std::vector<Challenge> ParseChallenges(const std::vector<std::string_view>& head
   std::vector<Challenge> out;
   for (const std::string_view header : headers) {
     Challenge challenge = ParseChallenge(header);
-    if (challenge.scheme == "basic" || challenge.scheme == "bearer") out.push_back(std::move(challenge));
+    if (challenge.scheme == "basic" || challenge.scheme == "bearer")
+      out.push_back(std::move(challenge));
   }
   std::stable_sort(out.begin(), out.end(), [](const Challenge& left, const Challenge& right) {
     return left.scheme > right.scheme;
@@ -205,9 +208,8 @@ absl::StatusOr<bool> Authorizer::AddChallenge(const base::Context& context,
   return false;
 }
 
-absl::StatusOr<HttpResponse> Authorizer::Ask(const base::Context& context,
-                                             const RegistryHost& host, HttpRequest request,
-                                             std::string& body) {
+absl::StatusOr<HttpResponse> Authorizer::Ask(const base::Context& context, const RegistryHost& host,
+                                             HttpRequest request, std::string& body) {
   request.headers.emplace_back("User-Agent", kUserAgent);
   const bool same_origin = request.url.starts_with(OriginOf(host) + "/");
   for (const auto& header : host.headers) {

@@ -54,8 +54,9 @@ class ResumingStream : public BlobStream {
       if (status.ok() && complete) return status;
       if (!status.ok() && status.code() != absl::StatusCode::kUnavailable) return status;
       if (++stalls_ > kMaxStalls) {
-        return status.ok() ? base::Unavailable("unexpected EOF of {} at {}", descriptor_.digest, offset_)
-                           : status;
+        return status.ok()
+                   ? base::Unavailable("unexpected EOF of {} at {}", descriptor_.digest, offset_)
+                   : status;
       }
       base::LogDebug("resuming fetch", {{"digest", descriptor_.digest}, {"offset", offset_}});
       exchange_.reset();
@@ -134,8 +135,8 @@ absl::StatusOr<Registry::ExchangePtr> Registry::OpenFor(const base::Context& con
     auto exchange = OpenUrls(context, descriptor, offset);
     if (exchange.ok() || !absl::IsNotFound(exchange.status())) return exchange;
   }
-  const bool manifest = images::IsManifest(descriptor.media_type) ||
-                        images::IsIndex(descriptor.media_type);
+  const bool manifest =
+      images::IsManifest(descriptor.media_type) || images::IsIndex(descriptor.media_type);
   Call call{.method = "GET",
             .path = (manifest ? "manifests/" : "blobs/") + descriptor.digest,
             .headers = {{"Accept", descriptor.media_type + ", */*"}},
@@ -143,7 +144,8 @@ absl::StatusOr<Registry::ExchangePtr> Registry::OpenFor(const base::Context& con
   call.accept_encoding = offset == 0;
   if (offset > 0) call.headers.emplace_back("Range", fmt::format("bytes={}-", offset));
   auto exchange = OpenFetch(context, call);
-  if (!absl::IsNotFound(exchange.status()) || exchange.status().message() == "no pull hosts: not found") {
+  if (!absl::IsNotFound(exchange.status()) ||
+      exchange.status().message() == "no pull hosts: not found") {
     return exchange;
   }
   return base::NotFound("could not fetch content descriptor {} ({}) from remote", descriptor.digest,

@@ -174,7 +174,8 @@ std::string DirectoryFor(const std::string& root, const std::string& registry) {
   if (registry.find('/') != std::string::npos || registry.starts_with('.')) return "";
   std::vector<std::string> names;
   if (const std::string_view port = PortOf(registry); !port.empty()) {
-    names.push_back(fmt::format("{}_{}_", registry.substr(0, registry.size() - port.size() - 1), port));
+    names.push_back(
+        fmt::format("{}_{}_", registry.substr(0, registry.size() - port.size() - 1), port));
   }
   names.push_back(registry);
   names.emplace_back("_default");

@@ -36,8 +36,9 @@ struct RegistryHost {
 };
 
 struct HostOptions {
-  std::vector<std::string> directories;  // Roots of hosts.toml trees; the first that has the host counts.
-  std::string default_scheme;            // "http", "https" or "".
+  std::vector<std::string>
+      directories;             // Roots of hosts.toml trees; the first that has the host counts.
+  std::string default_scheme;  // "http", "https" or "".
 };
 
 // The servers for `registry` ("docker.io", "localhost:5000"), in the order they are tried. May be

@@ -81,9 +81,9 @@ TEST(HostsFor, FindsTheDirectoryOfTheHost) {
 }
 
 TEST(ParseChallenges, PutsBearerFirst) {
-  const auto challenges = ParseChallenges(
-      {"Basic realm=\"x\"", "Digest a=b",
-       "Bearer realm=\"https://auth/token\",Service=reg, scope=\"repository:a:pull,push\",error=\"a\\\"b\""});
+  const auto challenges = ParseChallenges({"Basic realm=\"x\"", "Digest a=b",
+                                           "Bearer realm=\"https://auth/token\",Service=reg, "
+                                           "scope=\"repository:a:pull,push\",error=\"a\\\"b\""});
   ASSERT_EQ(challenges.size(), 2u);
   EXPECT_EQ(challenges[0].scheme, "bearer");
   EXPECT_EQ(challenges[0].parameters.at("realm"), "https://auth/token");

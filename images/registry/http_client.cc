@@ -69,11 +69,9 @@ using StatePtr = std::shared_ptr<State>;
 
 absl::Status StatusOfCurl(CURLcode code, const State& state) {
   if (code == CURLE_OK) return absl::OkStatus();
-  const std::string text =
-      state.error_text[0] != 0 ? state.error_text : curl_easy_strerror(code);
-  const std::string where =
-      fmt::format("{} {}", state.request.method,
-                  state.request.url.substr(0, state.request.url.find('?')));
+  const std::string text = state.error_text[0] != 0 ? state.error_text : curl_easy_strerror(code);
+  const std::string where = fmt::format("{} {}", state.request.method,
+                                        state.request.url.substr(0, state.request.url.find('?')));
   switch (code) {
     case CURLE_SSL_CONNECT_ERROR:
       return base::MakeError(absl::StatusCode::kUnavailable,
@@ -139,8 +137,8 @@ size_t OnBody(char* data, size_t size, size_t count, void* pointer) {
 size_t OnUpload(char* data, size_t size, size_t count, void* pointer) {
   auto* state = static_cast<State*>(pointer);
   const HttpBody& body = state->request.body;
-  const auto wanted = static_cast<size_t>(std::min<int64_t>(
-      static_cast<int64_t>(size * count), body.size_bytes - state->sent_bytes));
+  const auto wanted = static_cast<size_t>(
+      std::min<int64_t>(static_cast<int64_t>(size * count), body.size_bytes - state->sent_bytes));
   if (wanted == 0) return 0;
   const absl::StatusOr<size_t> got = body.read_at(state->sent_bytes, {data, wanted});
   if (!got.ok() || *got == 0) return CURL_READFUNC_ABORT;

@@ -60,7 +60,8 @@ absl::StatusOr<PushOutcome> Registry::Upload(const base::Context& context, Regis
   ExchangePtr exchange;
   if (!mount_from.empty()) {
     Call mount = post;
-    mount.query = fmt::format("mount={}&from={}", EncodeQuery(descriptor.digest), EncodeQuery(mount_from));
+    mount.query =
+        fmt::format("mount={}&from={}", EncodeQuery(descriptor.digest), EncodeQuery(mount_from));
     mount.scopes.insert("repository:" + mount_from + ":pull");
     auto mounted = Do(context, host, mount, /*last_host=*/true);
     RETURN_IF_ERROR(context.Check());

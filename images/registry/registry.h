@@ -121,7 +121,8 @@ class Registry {
   std::set<std::string> down_;  // Hosts that could not be reached: tried last.
 };
 
-// The text of an answer that is no success, for people: the status line, and what the registry says.
+// The text of an answer that is no success, for people: the status line, and what the registry
+// says.
 absl::Status UnexpectedStatus(std::string_view method, std::string_view url,
                               const HttpResponse& response, std::string_view body);
 

@@ -37,8 +37,9 @@ std::string EscapePath(std::string_view path) {
   std::string out;
   for (const char c : path) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = byte < 0x80 && (std::isalnum(byte) != 0 ||
-                                       std::string_view("-._~/:@!$&'()*+,;=").find(c) != std::string_view::npos);
+    const bool plain =
+        byte < 0x80 && (std::isalnum(byte) != 0 ||
+                        std::string_view("-._~/:@!$&'()*+,;=").find(c) != std::string_view::npos);
     out += plain ? std::string(1, c) : fmt::format("%{:02X}", byte);
   }
   return out;
@@ -69,8 +70,8 @@ std::string DescribeErrors(std::string_view body) {
     };
     std::string code = text_of("code");
     for (char& c : code) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    constexpr std::string_view kKnown[] = {"unknown",     "unsupported", "unauthorized",
-                                           "denied",      "unavailable", "toomanyrequests"};
+    constexpr std::string_view kKnown[] = {"unknown", "unsupported", "unauthorized",
+                                           "denied",  "unavailable", "toomanyrequests"};
     if (std::find(std::begin(kKnown), std::end(kKnown), code) == std::end(kKnown)) code = "unknown";
     const std::string message = text_of("message");
     lines.push_back(message.empty() ? code : code + ": " + message);
@@ -197,7 +198,8 @@ absl::StatusOr<Registry::ExchangePtr> Registry::SendFollowing(const base::Contex
     const HttpResponse& response = exchange->response();
     const std::string_view location = response.Header("location");
     if (!IsRedirect(response.status) || location.empty()) return exchange;
-    if (redirects == kMaxRedirects) return base::Unknown("stopped after {} redirects", kMaxRedirects);
+    if (redirects == kMaxRedirects)
+      return base::Unknown("stopped after {} redirects", kMaxRedirects);
     request.url = ResolveLocation(request.url, location);
     if (response.status == 303 && request.method != "HEAD") {
       request.method = "GET";
@@ -206,8 +208,8 @@ absl::StatusOr<Registry::ExchangePtr> Registry::SendFollowing(const base::Contex
   }
 }
 
-absl::StatusOr<Registry::ExchangePtr> Registry::Do(const base::Context& context,
-                                                   RegistryHost& host, Call call, bool last_host) {
+absl::StatusOr<Registry::ExchangePtr> Registry::Do(const base::Context& context, RegistryHost& host,
+                                                   Call call, bool last_host) {
   int last_server_error = 0;
   for (int attempt = 1;; ++attempt) {
     auto exchange = SendFollowing(context, host, call);

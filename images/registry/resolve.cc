@@ -80,7 +80,8 @@ absl::StatusOr<images::Descriptor> Registry::ResolveOn(const base::Context& cont
   }
   const auto body = exchange->ReadAll(context, kMaxManifestBytes);
   if (absl::IsResourceExhausted(body.status())) {
-    return base::NotFound("rejecting manifest of more than {} byte for {}", kMaxManifestBytes, name);
+    return base::NotFound("rejecting manifest of more than {} byte for {}", kMaxManifestBytes,
+                          name);
   }
   RETURN_IF_ERROR(body.status());
   descriptor.size_bytes = static_cast<int64_t>(body->size());

@@ -72,7 +72,8 @@ class SecretsTest : public testing::Test {
 TEST_F(SecretsTest, ATokenIsFetchedOnceAndSentFromThenOn) {
   std::string realm;
   ScriptedServer server([&](const Request& request) -> Response {
-    if (request.target.starts_with("/token")) return {.body = R"({"access_token":"T","expires_in":300})"};
+    if (request.target.starts_with("/token"))
+      return {.body = R"({"access_token":"T","expires_in":300})"};
     if (HeaderOf(request, "authorization") == "Bearer T") return {.body = kData};
     return {.status = 401,
             .headers = {{"WWW-Authenticate", "Bearer realm=\"" + realm + "\",service=\"s\""}}};
@@ -137,8 +138,8 @@ TEST_F(SecretsTest, ABrokenBodyIsResumedWhereItBroke) {
     if (range.empty()) return {.body = kData, .send_bytes = 100000};
     const size_t from = std::stoul(range.substr(6));
     return {.status = 206,
-            .headers = {{"Content-Range", fmt::format("bytes {}-{}/{}", from, kData.size() - 1,
-                                                      kData.size())}},
+            .headers = {{"Content-Range",
+                         fmt::format("bytes {}-{}/{}", from, kData.size() - 1, kData.size())}},
             .body = kData.substr(from)};
   });
   ASSERT_OK_AND_ASSIGN(const std::string got, Fetch(*Open(server), Blob()));
@@ -152,8 +153,8 @@ TEST_F(SecretsTest, AHugeManifestIsRejected) {
                         {"Docker-Content-Digest", base::Digest::Of("x").text()}}};
   });
   EXPECT_THAT(Open(server)->Resolve(context_),
-              StatusIs(absl::StatusCode::kNotFound,
-                       "rejecting 4393217 byte manifest for " + server.host() + "/a:v1: not found"));
+              StatusIs(absl::StatusCode::kNotFound, "rejecting 4393217 byte manifest for " +
+                                                        server.host() + "/a:v1: not found"));
 }
 
 TEST_F(SecretsTest, WhatTheRegistrySaysIsTold) {

@@ -41,7 +41,8 @@ TEST(Documents, OneDocumentIsNeverReadAsTwoKinds) {
                        "media-type: expected manifest but found index "
                        "(application/vnd.oci.image.manifest.v1+json)"));
   EXPECT_FALSE(ParseIndex(both, kOciIndex).ok());
-  EXPECT_FALSE(ParseIndex(R"({"mediaType":"application/vnd.oci.image.manifest.v1+json"})", kOciIndex).ok());
+  EXPECT_FALSE(
+      ParseIndex(R"({"mediaType":"application/vnd.oci.image.manifest.v1+json"})", kOciIndex).ok());
   EXPECT_FALSE(ParseManifest(R"({"fsLayers":[{}]})", kDockerManifest).ok());
 }
 
@@ -65,15 +66,13 @@ TEST(Documents, ImageConfigTellsWhatToRun) {
 }
 
 TEST(Documents, GcLabelsCountPerKind) {
-  const base::Labels labels = GcLabelsFor({Of(kOciConfig, "c"), Of(kOciLayer, "l0"),
-                                           Of(kDockerLayerGzip, "l1"), Of(kOciIndex, "i"),
-                                           Of(kOciManifest, "m"), Of(kDockerConfig, "c1")});
-  const base::Labels expected = {{"containerd.io/gc.ref.content.config", "c"},
-                                 {"containerd.io/gc.ref.content.config1", "c1"},
-                                 {"containerd.io/gc.ref.content.l.0", "l0"},
-                                 {"containerd.io/gc.ref.content.l.1", "l1"},
-                                 {"containerd.io/gc.ref.content.0", "i"},
-                                 {"containerd.io/gc.ref.content.m.0", "m"}};
+  const base::Labels labels =
+      GcLabelsFor({Of(kOciConfig, "c"), Of(kOciLayer, "l0"), Of(kDockerLayerGzip, "l1"),
+                   Of(kOciIndex, "i"), Of(kOciManifest, "m"), Of(kDockerConfig, "c1")});
+  const base::Labels expected = {
+      {"containerd.io/gc.ref.content.config", "c"}, {"containerd.io/gc.ref.content.config1", "c1"},
+      {"containerd.io/gc.ref.content.l.0", "l0"},   {"containerd.io/gc.ref.content.l.1", "l1"},
+      {"containerd.io/gc.ref.content.0", "i"},      {"containerd.io/gc.ref.content.m.0", "m"}};
   EXPECT_EQ(labels, expected);
 }
 

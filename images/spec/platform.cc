@@ -16,12 +16,13 @@ namespace ctrd::images {
 namespace {
 
 constexpr std::array<std::string_view, 17> kSystems = {
-    "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js",
-    "linux", "nacl", "netbsd", "openbsd", "plan9", "solaris", "windows", "zos"};
+    "aix",   "android", "darwin", "dragonfly", "freebsd", "hurd",    "illumos", "ios", "js",
+    "linux", "nacl",    "netbsd", "openbsd",   "plan9",   "solaris", "windows", "zos"};
 constexpr std::array<std::string_view, 27> kArchitectures = {
-    "386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "ppc64",
-    "ppc64le", "mips", "mipsle", "mips64", "mips64le", "mips64p32", "mips64p32le", "ppc",
-    "riscv", "riscv64", "s390", "s390x", "sparc", "sparc64", "wasm", "i386", "x86_64", "aarch64"};
+    "386",       "amd64",       "amd64p32", "arm",   "armbe",   "arm64",  "arm64be",
+    "loong64",   "ppc64",       "ppc64le",  "mips",  "mipsle",  "mips64", "mips64le",
+    "mips64p32", "mips64p32le", "ppc",      "riscv", "riscv64", "s390",   "s390x",
+    "sparc",     "sparc64",     "wasm",     "i386",  "x86_64",  "aarch64"};
 
 std::string Lower(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));

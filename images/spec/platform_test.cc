@@ -27,7 +27,8 @@ TEST(Platform, ParsesAndFormats) {
 }
 
 TEST(Platform, RefusesWhatIsNoPlatform) {
-  for (const char* text : {"*", "linux/*", "", "a/b/c/d", "linux/am d64", "nosuch", "linux(a/amd64"}) {
+  for (const char* text :
+       {"*", "linux/*", "", "a/b/c/d", "linux/am d64", "nosuch", "linux(a/amd64"}) {
     EXPECT_FALSE(ParsePlatform(text).ok()) << text;
   }
 }

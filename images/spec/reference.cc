@@ -35,7 +35,8 @@ absl::Status CheckAuthority(std::string_view host) {
     }
   }
   for (const char c : host) {
-    if (!IsWord(c) && std::string_view("-.~!$&'()*+,;=:[]<>\"%").find(c) == std::string_view::npos &&
+    if (!IsWord(c) &&
+        std::string_view("-.~!$&'()*+,;=:[]<>\"%").find(c) == std::string_view::npos &&
         static_cast<unsigned char>(c) < 0x80) {
       return base::Unknown("invalid character {} in host name",
                            base::Quote(std::string_view(&c, 1)));
@@ -84,7 +85,8 @@ bool IsPathComponent(std::string_view text) {
     size_t end = i;
     while (end < text.size() && !IsLowerOrDigit(text[end])) ++end;
     const std::string_view separator = text.substr(i, end - i);
-    const bool dashes = std::all_of(separator.begin(), separator.end(), [](char c) { return c == '-'; });
+    const bool dashes =
+        std::all_of(separator.begin(), separator.end(), [](char c) { return c == '-'; });
     if (!dashes && separator != "." && separator != "_" && separator != "__") return false;
     i = end;
     while (i < text.size() && IsLowerOrDigit(text[i])) ++i;
@@ -125,14 +127,15 @@ NameParts Split(std::string_view name) {
   }
   const size_t slash = name.find('/');
   const std::string_view first = name.substr(0, slash);
-  const bool upper = std::any_of(first.begin(), first.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+  const bool upper =
+      std::any_of(first.begin(), first.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
   if (slash != std::string_view::npos &&
       (first.find_first_of(".:") != std::string_view::npos || first == "localhost" || upper)) {
     parts.domain = first;
     name = name.substr(slash + 1);
   }
-  if (const size_t colon = name.rfind(':'); colon != std::string_view::npos &&
-                                            name.find('/', colon) == std::string_view::npos) {
+  if (const size_t colon = name.rfind(':');
+      colon != std::string_view::npos && name.find('/', colon) == std::string_view::npos) {
     parts.tag = name.substr(colon + 1);
     name = name.substr(0, colon);
     if (parts.tag.empty()) parts.tag = ":";  // Present, and never valid.
@@ -148,7 +151,8 @@ absl::StatusOr<Reference> Reference::Parse(std::string_view text) {
   const auto failed = [&](std::string_view why) {
     return base::Unknown("parse {}: {}", base::Quote("dummy://" + std::string(text)), why);
   };
-  if (std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; })) {
+  if (std::any_of(text.begin(), text.end(),
+                  [](unsigned char c) { return c < 0x20 || c == 0x7f; })) {
     return failed("net/url: invalid control character in URL");
   }
   const std::string_view url = text.substr(0, text.find_first_of("?#"));
@@ -200,7 +204,8 @@ absl::StatusOr<std::string> NormalizeName(std::string_view name) {
   for (size_t start = 0; valid && start <= parts.path.size();) {
     const size_t slash = std::min(parts.path.find('/', start), parts.path.size());
     const std::string_view component = std::string_view(parts.path).substr(start, slash - start);
-    if (std::any_of(component.begin(), component.end(), [](char c) { return c >= 'A' && c <= 'Z'; })) {
+    if (std::any_of(component.begin(), component.end(),
+                    [](char c) { return c >= 'A' && c <= 'Z'; })) {
       return base::InvalidArgument("invalid reference format: repository name must be lowercase");
     }
     valid = IsPathComponent(component);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Names of images. Two unrelated grammars: Reference is what resolving, pulling and pushing use, and
-// completes nothing; NormalizeName is the Docker way ("busybox" is docker.io/library/busybox:latest).
-// Source document: docs/api/distribution.md (section 1).
+// Names of images. Two unrelated grammars: Reference is what resolving, pulling and pushing use,
+// and completes nothing; NormalizeName is the Docker way ("busybox" is
+// docker.io/library/busybox:latest). Source document: docs/api/distribution.md (section 1).
 #pragma once
 
 #include <string>

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What transfers share the machine with: a limit, locks by name, and a way to do things in parallel.
+// What transfers share the machine with: a limit, locks by name, and a way to do things in
+// parallel.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
 #include <functional>
-#include <set>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "absl/status/status.h"

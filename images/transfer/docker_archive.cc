@@ -121,8 +121,7 @@ absl::StatusOr<Descriptor> LayerOf(const base::Context& context, content::Conten
 }
 
 // Stores a document with the labels that keep its children.
-absl::StatusOr<Descriptor> StoreDocument(const base::Context& context,
-                                         content::ContentStore& store,
+absl::StatusOr<Descriptor> StoreDocument(const base::Context& context, content::ContentStore& store,
                                          std::string_view media_type, const std::string& text,
                                          const std::vector<Descriptor>& children) {
   const base::Digest digest = base::Digest::Of(text);
@@ -131,8 +130,7 @@ absl::StatusOr<Descriptor> StoreDocument(const base::Context& context,
   out.digest = digest.text();
   out.size_bytes = static_cast<int64_t>(text.size());
   const base::Labels labels = images::GcLabelsFor(children);
-  RETURN_IF_ERROR(
-      content::WriteBlob(context, store, images::IngestRef(out), text, digest, labels));
+  RETURN_IF_ERROR(content::WriteBlob(context, store, images::IngestRef(out), text, digest, labels));
   RETURN_IF_ERROR(MergeLabels(context, store, digest, labels));
   return out;
 }
@@ -158,8 +156,8 @@ absl::Status AddElement(const base::Context& context, content::ContentStore& sto
                    StoreDocument(context, store, images::kDockerManifest,
                                  images::SerializeManifest(manifest), children));
   ASSIGN_OR_RETURN(const base::Digest config_digest, base::Digest::Parse(manifest.config.digest));
-  ASSIGN_OR_RETURN(const std::string text, content::ReadBlob(context, store, config_digest,
-                                                             images::kMaxDocumentBytes));
+  ASSIGN_OR_RETURN(const std::string text,
+                   content::ReadBlob(context, store, config_digest, images::kMaxDocumentBytes));
   ASSIGN_OR_RETURN(const images::ImageConfig parsed, images::ParseImageConfig(text));
   descriptor.platform = images::Platform{.os = parsed.platform.os,
                                          .architecture = parsed.platform.architecture,

@@ -56,8 +56,8 @@ class Exporter {
     }
     entry.annotations[std::string(images::kImageNameAnnotation)] = image.name;
     const auto reference = images::Reference::Parse(image.name);
-    const bool tagged = reference.ok() && !reference->object.empty() &&
-                        !reference->object.starts_with('@');
+    const bool tagged =
+        reference.ok() && !reference->object.empty() && !reference->object.starts_with('@');
     entry.annotations[std::string(images::kRefNameAnnotation)] =
         tagged ? reference->object : image.name;
     index_.manifests.push_back(entry);
@@ -122,7 +122,8 @@ class Exporter {
   absl::StatusOr<Platform> PlatformOf(const Descriptor& entry) {
     if (!entry.platform.empty() || !images::IsManifest(entry.media_type)) return entry.platform;
     ASSIGN_OR_RETURN(const std::string text, Read(entry));
-    ASSIGN_OR_RETURN(const images::Manifest manifest, images::ParseManifest(text, entry.media_type));
+    ASSIGN_OR_RETURN(const images::Manifest manifest,
+                     images::ParseManifest(text, entry.media_type));
     if (!images::IsConfig(manifest.config.media_type)) return Platform{};
     ASSIGN_OR_RETURN(const std::string config, Read(manifest.config));
     ASSIGN_OR_RETURN(const images::ImageConfig parsed, images::ParseImageConfig(config));

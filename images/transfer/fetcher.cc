@@ -72,8 +72,8 @@ absl::Status Fetcher::Check(const base::Context& context) const {
 // "containerd.io/distribution.source.<host>" with this repository among those known.
 absl::StatusOr<base::Labels> Fetcher::SourceLabels(const base::Context& context,
                                                    const base::Digest& digest) {
-  const std::string key = std::string(images::kSourceLabelPrefix) +
-                          HostWithoutPort(registry_.reference().hostname());
+  const std::string key =
+      std::string(images::kSourceLabelPrefix) + HostWithoutPort(registry_.reference().hostname());
   std::set<std::string> repositories = {registry_.reference().repository()};
   const auto info = store_.Stat(context, digest);
   if (info.ok()) {
@@ -140,8 +140,7 @@ absl::StatusOr<bool> Fetcher::Fetch(const base::Context& context, const Descript
   }
   RETURN_IF_ERROR(writer.status());
   ASSIGN_OR_RETURN(const bool tapped, Copy(context, descriptor, **writer, item, tap));
-  const absl::Status committed =
-      (*writer)->Commit(context, descriptor.size_bytes, digest, labels);
+  const absl::Status committed = (*writer)->Commit(context, descriptor.size_bytes, digest, labels);
   if (absl::IsFailedPrecondition(committed)) {
     // What came is not what was asked for: nobody should go on from here.
     writer->reset();
@@ -207,8 +206,7 @@ absl::StatusOr<std::string> Fetcher::FetchDocument(
   if ((*writer)->status().offset_bytes > 0) RETURN_IF_ERROR((*writer)->Truncate(0));
   RETURN_IF_ERROR((*writer)->Write(text));
   // Children are named in the same step that makes the blob: a collection between finds both.
-  const absl::Status committed =
-      (*writer)->Commit(context, descriptor.size_bytes, digest, labels);
+  const absl::Status committed = (*writer)->Commit(context, descriptor.size_bytes, digest, labels);
   if (!committed.ok() && !absl::IsAlreadyExists(committed)) return committed;
   item.Complete();
   return text;

@@ -36,8 +36,8 @@ class Fetcher {
       : store_(store), registry_(registry), downloads_(downloads), locks_(locks) {}
 
   // Makes sure the blob is in the store, whole and verified, under the context's lease. What an
-  // earlier attempt left is taken up. Gives up soon after Abandon. True: `tap`, if there is one, has
-  // seen the whole blob.
+  // earlier attempt left is taken up. Gives up soon after Abandon. True: `tap`, if there is one,
+  // has seen the whole blob.
   absl::StatusOr<bool> Fetch(const base::Context& context, const Descriptor& descriptor,
                              ProgressTracker::Item& item, const Tap& tap = nullptr);
   // The same for a document, and returns its text. `labels_of` makes the labels it gets.

@@ -56,8 +56,7 @@ absl::StatusOr<std::string> ReadSpecialFile(archive::TarReader& tar, const std::
 // One file of the archive as a blob; its descriptor without a media type.
 absl::StatusOr<Descriptor> Ingest(const base::Context& context, content::ContentStore& store,
                                   archive::TarReader& tar, const std::string& name) {
-  ASSIGN_OR_RETURN(auto writer,
-                   OpenWriterPatiently(context, store, {.ref = "tar-" + name}));
+  ASSIGN_OR_RETURN(auto writer, OpenWriterPatiently(context, store, {.ref = "tar-" + name}));
   if (writer->status().offset_bytes > 0) RETURN_IF_ERROR(writer->Truncate(0));
   Descriptor blob;
   while (true) {
@@ -147,7 +146,8 @@ class ImportWalk {
       RETURN_IF_ERROR(unpacker.Open(*config_descriptor, layers, std::move(config.diff_ids)));
       ASSIGN_OR_RETURN(const size_t present, unpacker.CountPresent(context_));
       for (size_t i = present; i < layers.size(); ++i) {
-        RETURN_IF_ERROR(unpacker.Apply(context_, i, [](const Tap&) { return false; }, nullptr));
+        RETURN_IF_ERROR(unpacker.Apply(
+            context_, i, [](const Tap&) { return false; }, nullptr));
       }
       return unpacker.Finish(context_);
     }

@@ -17,8 +17,9 @@ std::string Translate(const ExtraReference& reference, const std::string& name) 
   if (name.empty()) return "";
   if (name.find_first_of("/:@") == std::string::npos) return reference.name + ":" + name;
   if (reference.allow_overwrite || name == reference.name) return name;
-  const bool below = name.starts_with(reference.name) &&
-                     std::string_view("/:@").find(name[reference.name.size()]) != std::string_view::npos;
+  const bool below =
+      name.starts_with(reference.name) &&
+      std::string_view("/:@").find(name[reference.name.size()]) != std::string_view::npos;
   return below ? name : "";
 }
 
@@ -53,8 +54,8 @@ std::vector<std::string> NamesFor(const ExtraReference& reference, const Descrip
 
 }  // namespace
 
-std::vector<images::Image> ImagesFor(const StoreEnd& store, const Descriptor& target,
-                                     Origin origin, absl::Time now) {
+std::vector<images::Image> ImagesFor(const StoreEnd& store, const Descriptor& target, Origin origin,
+                                     absl::Time now) {
   std::vector<images::Image> out;
   images::Image image{.name = store.name, .labels = store.labels, .target = target};
   // The image's record describes the blob, not the document that mentioned it.

@@ -17,8 +17,8 @@ namespace ctrd::transfer {
 enum class Origin { kNamed, kArchiveEntry };
 
 // The images to store for `target`; none if nothing names it.
-std::vector<images::Image> ImagesFor(const StoreEnd& store, const Descriptor& target,
-                                     Origin origin, absl::Time now);
+std::vector<images::Image> ImagesFor(const StoreEnd& store, const Descriptor& target, Origin origin,
+                                     absl::Time now);
 
 // Creates the image, or replaces all of it.
 absl::Status StoreImage(const base::Context& context, images::ImageStore& store,

@@ -57,9 +57,8 @@ absl::StatusOr<std::vector<Selected>> SelectManifests(const StoreEnd& store,
     for (Descriptor& child : children) out.push_back({std::move(child), false});
     return out;
   }
-  const auto matcher = store.platforms.empty()
-                           ? images::PlatformMatcher()
-                           : images::PlatformMatcher::Ordered(store.platforms);
+  const auto matcher = store.platforms.empty() ? images::PlatformMatcher()
+                                               : images::PlatformMatcher::Ordered(store.platforms);
   if (store.manifest_limit > 0) images::SortByPlatform(matcher, children);
   size_t taken = 0;
   for (Descriptor& child : children) {
@@ -91,8 +90,7 @@ absl::Status PullWalk::Visit(const base::Context& context, const Selected& selec
       const std::string text,
       fetcher_.FetchDocument(context, descriptor, *progress_.Add(descriptor, parent),
                              [&](std::string_view document) -> absl::StatusOr<base::Labels> {
-                               ASSIGN_OR_RETURN(children,
-                                                images::ChildrenOf(descriptor, document));
+                               ASSIGN_OR_RETURN(children, images::ChildrenOf(descriptor, document));
                                return images::GcLabelsFor(children);
                              }));
   const std::string name = images::IngestRef(descriptor);
@@ -117,9 +115,8 @@ const ActiveUnpack* PullWalk::UnpackFor(const images::ImageConfig& config) const
   return nullptr;
 }
 
-absl::Status PullWalk::VisitManifest(const base::Context& context,
-                                     std::vector<Descriptor> children, const std::string& parent,
-                                     bool metadata_only) {
+absl::Status PullWalk::VisitManifest(const base::Context& context, std::vector<Descriptor> children,
+                                     const std::string& parent, bool metadata_only) {
   std::vector<Descriptor> layers, others;
   for (Descriptor& child : children) {
     (images::IsLayer(child.media_type) ? layers : others).push_back(std::move(child));
@@ -131,9 +128,8 @@ absl::Status PullWalk::VisitManifest(const base::Context& context,
     if (config_descriptor == nullptr && images::IsConfig(other.media_type)) {
       config_descriptor = &other;
       ASSIGN_OR_RETURN(config_text,
-                       fetcher_.FetchDocument(
-                           context, other, *progress_.Add(other, parent),
-                           [](std::string_view) { return base::Labels{}; }));
+                       fetcher_.FetchDocument(context, other, *progress_.Add(other, parent),
+                                              [](std::string_view) { return base::Labels{}; }));
     } else if (!metadata_only || images::IsKnownConfig(other.media_type) || &other == &others[0]) {
       blobs.push_back(other);
     }

@@ -61,7 +61,8 @@ class Pusher {
     ASSIGN_OR_RETURN(const std::string text, content::ReadBlob(context_, store_, digest));
     ASSIGN_OR_RETURN(const auto children, images::ChildrenOf(descriptor, text));
     for (const Descriptor& child : children) {
-      if (index && filter_ && !child.platform.empty() && !matcher_.Matches(child.platform)) continue;
+      if (index && filter_ && !child.platform.empty() && !matcher_.Matches(child.platform))
+        continue;
       RETURN_IF_ERROR(Discover(child, images::IngestRef(descriptor), depth + 1, plan));
     }
     return absl::OkStatus();
@@ -77,9 +78,9 @@ class Pusher {
       if (count.ok()) item->Moved(offset + static_cast<int64_t>(*count));
       return count;
     };
-    const auto outcome = blob ? registry_.PushBlob(context_, upload.descriptor, body,
-                                                   MountSource(digest))
-                              : registry_.PushManifest(context_, upload.descriptor, body);
+    const auto outcome =
+        blob ? registry_.PushBlob(context_, upload.descriptor, body, MountSource(digest))
+             : registry_.PushManifest(context_, upload.descriptor, body);
     RETURN_IF_ERROR(outcome.status());
     if (*outcome == registry::PushOutcome::kExisted) {
       upload.item->Existed();

@@ -91,8 +91,9 @@ class TransferTest : public testing::Test {
     const base::Digest digest = base::Digest::Of(data);
     descriptor.digest = digest.text();
     descriptor.size_bytes = static_cast<int64_t>(data.size());
-    EXPECT_THAT(content::WriteBlob(context_, host.content, "put-" + digest.text(), data, digest, {}),
-                IsOk());
+    EXPECT_THAT(
+        content::WriteBlob(context_, host.content, "put-" + digest.text(), data, digest, {}),
+        IsOk());
     return descriptor;
   }
 
@@ -176,8 +177,8 @@ TEST_F(TransferTest, APulledImageIsUnpackedLabelledAndNamed) {
               IsOk());
   EXPECT_EQ(events_.front(), "Pushing to OCI Registry (" + server_->host() + "/a/b:v1)");
   EXPECT_EQ(events_.back(), "Completed push to OCI Registry (" + server_->host() + "/a/b:v1)");
-  ASSERT_THAT(
-      receiver.transfer->Pull(context_, Remote("a/b:v1"), Named("pulled"), Recorder()), IsOk());
+  ASSERT_THAT(receiver.transfer->Pull(context_, Remote("a/b:v1"), Named("pulled"), Recorder()),
+              IsOk());
   EXPECT_EQ(events_.front(), "Resolving from OCI Registry (" + server_->host() + "/a/b:v1)");
   EXPECT_THAT(events_, Contains("complete"));
   EXPECT_THAT(events_, Contains("extracted"));
@@ -238,11 +239,13 @@ TEST_F(TransferTest, TheFirstLayerIsAppliedWhileItArrives) {
   TransferConfig config;
   config.unpack_targets = {{images::HostPlatform(), "overlayfs", &snapshotter, &receiver.differ,
                             diff::WalkingOptions{.tmp_root = root}}};
-  ASSERT_OK_AND_ASSIGN(receiver.transfer,
-                       CreateTransfer({&receiver.content, &receiver.images, &receiver.leases}, config));
+  ASSERT_OK_AND_ASSIGN(
+      receiver.transfer,
+      CreateTransfer({&receiver.content, &receiver.images, &receiver.leases}, config));
   const Descriptor target = PutManifest(sender, images::HostPlatform().architecture,
                                         {archive::TarBuilder().File("hello", "world").Build()});
-  ASSERT_THAT(sender.images.Create(context_, {.name = "local", .target = target}, std::nullopt), IsOk());
+  ASSERT_THAT(sender.images.Create(context_, {.name = "local", .target = target}, std::nullopt),
+              IsOk());
   ASSERT_THAT(sender.transfer->Push(context_, {.name = "local"}, Remote("a:v1"), {}), IsOk());
   ASSERT_THAT(receiver.transfer->Pull(context_, Remote("a:v1"), Named("x"), {}), IsOk());
   EXPECT_EQ(receiver.differ.applied(), 0);
@@ -258,8 +261,9 @@ TEST_F(TransferTest, ACorruptLayerFailsThePullAndNothingIsNamed) {
   PutImage(sender, "local");
   ASSERT_THAT(sender.transfer->Push(context_, {.name = "local"}, Remote("a:v1"), {}), IsOk());
   std::ofstream(server_->BlobPath(layers_[1].digest)) << "owt";
-  EXPECT_THAT(receiver.transfer->Pull(context_, Remote("a:v1"), Named("x"), {}),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("unexpected commit digest")));
+  EXPECT_THAT(
+      receiver.transfer->Pull(context_, Remote("a:v1"), Named("x"), {}),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("unexpected commit digest")));
   EXPECT_THAT(receiver.images.Get(context_, "x"), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(Stat(receiver, layers_[1].digest), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(receiver.content.StatusOf(context_, "layer-" + layers_[1].digest),
@@ -284,9 +288,10 @@ TEST_F(TransferTest, AnUnpackNobodyServesStopsThePull) {
   ASSERT_THAT(sender.transfer->Push(context_, {.name = "local"}, Remote("a:v1"), {}), IsOk());
   StoreEnd end = Named("x");
   end.unpacks = {{images::HostPlatform(), "native"}};
-  EXPECT_THAT(receiver.transfer->Pull(context_, Remote("a:v1"), end, {}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       "unable to initialize unpacker: no unpack platforms defined: invalid argument"));
+  EXPECT_THAT(
+      receiver.transfer->Pull(context_, Remote("a:v1"), end, {}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               "unable to initialize unpacker: no unpack platforms defined: invalid argument"));
 }
 
 TEST_F(TransferTest, TwoPullsAtOnceApplyEachLayerOnce) {
@@ -295,9 +300,8 @@ TEST_F(TransferTest, TwoPullsAtOnceApplyEachLayerOnce) {
   PutImage(sender, "local");
   ASSERT_THAT(sender.transfer->Push(context_, {.name = "local"}, Remote("a:v1"), {}), IsOk());
   absl::Status statuses[2];
-  std::thread other([&] {
-    statuses[0] = receiver.transfer->Pull(context_, Remote("a:v1"), Named("x"), {});
-  });
+  std::thread other(
+      [&] { statuses[0] = receiver.transfer->Pull(context_, Remote("a:v1"), Named("x"), {}); });
   statuses[1] = receiver.transfer->Pull(context_, Remote("a:v1"), Named("y"), {});
   other.join();
   EXPECT_THAT(statuses[0], IsOk());
@@ -341,8 +345,9 @@ TEST_F(TransferTest, ADockerArchiveIsImported) {
   StoreEnd to = Named("");
   to.unpacks.clear();  // The fake differ knows no compression.
   to.extra_references = {{.name = "p", .is_prefix = true, .allow_overwrite = true}};
-  ASSERT_THAT(receiver.transfer->Import(context_, {.source = &source, .force_compress = true}, to, {}),
-              IsOk());
+  ASSERT_THAT(
+      receiver.transfer->Import(context_, {.source = &source, .force_compress = true}, to, {}),
+      IsOk());
   EXPECT_THAT(receiver.images.Get(context_, "docker.io/library/busybox:latest"), IsOk());
 }
 

@@ -103,8 +103,8 @@ base::Labels Unpacker::SnapshotLabels(size_t index) const {
   return labels;
 }
 
-absl::Status Unpacker::Apply(const base::Context& context, size_t index,
-                             const FetchLayer& fetch, ProgressTracker::Item* item) {
+absl::Status Unpacker::Apply(const base::Context& context, size_t index, const FetchLayer& fetch,
+                             ProgressTracker::Item* item) {
   const std::string& chain_id = chain_ids_[index];
   ASSIGN_OR_RETURN(const auto held,
                    locks_.Lock(context, fmt::format("sn://{}/{}/{}", context.namespace_name(),
@@ -122,8 +122,8 @@ absl::Status Unpacker::Apply(const base::Context& context, size_t index,
       return status;
     }
     if (!absl::IsAlreadyExists(mounts.status()) || attempt == kMaxPrepareAttempts) {
-      return base::Annotate(mounts.status(),
-                            fmt::format("failed to prepare extraction snapshot {}", base::Quote(key)));
+      return base::Annotate(mounts.status(), fmt::format("failed to prepare extraction snapshot {}",
+                                                         base::Quote(key)));
     }
     // A snapshotter may know the layer without us.
     ASSIGN_OR_RETURN(const bool present, HasSnapshot(context, index));
@@ -185,9 +185,9 @@ absl::Status Unpacker::Extract(const base::Context& context, size_t index, const
 absl::Status Unpacker::Finish(const base::Context& context) {
   if (chain_ids_.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const base::Digest digest, base::Digest::Parse(config_.digest));
-  return MergeLabels(
-      context, store_, digest,
-      {{std::string(images::kGcSnapshotLabelPrefix) + target_.snapshotter_name, chain_ids_.back()}});
+  return MergeLabels(context, store_, digest,
+                     {{std::string(images::kGcSnapshotLabelPrefix) + target_.snapshotter_name,
+                       chain_ids_.back()}});
 }
 
 }  // namespace ctrd::transfer

@@ -22,7 +22,7 @@ bool IsDirectory(const std::string& path) {
 
 // One mounted hierarchy of v1.
 struct Hierarchy {
-  std::string root;         // Which directory of the hierarchy the mount shows.
+  std::string root;  // Which directory of the hierarchy the mount shows.
   std::string mount_point;
   std::vector<std::string> controllers;  // Options of the mount, controllers among them.
 };
@@ -62,8 +62,8 @@ absl::StatusOr<Cgroup> Cgroup::OfProcess(pid_t pid) {
   const bool unified = HostIsUnified();
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(fmt::format("/proc/{}/cgroup", pid)));
   std::map<std::string, std::string> directories;
-  const std::vector<Hierarchy> hierarchies = unified ? std::vector<Hierarchy>()
-                                                     : MountedHierarchies();
+  const std::vector<Hierarchy> hierarchies =
+      unified ? std::vector<Hierarchy>() : MountedHierarchies();
   for (const std::string_view line : Split(text, '\n')) {
     // "number:controller,controller:path"
     const size_t first = line.find(':');

@@ -82,9 +82,10 @@ std::vector<std::string> HugePageSizes() {
   if (!names.ok()) return sizes;
   for (const std::string& name : *names) {
     if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) continue;
-    const uint64_t kilobytes = ParseNumber(
-        std::string_view(name).substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size()),
-        0);
+    const uint64_t kilobytes =
+        ParseNumber(std::string_view(name).substr(kPrefix.size(),
+                                                  name.size() - kPrefix.size() - kSuffix.size()),
+                    0);
     if (kilobytes >= 1 << 20) {
       sizes.push_back(fmt::format("{}GB", kilobytes >> 20));
     } else if (kilobytes >= 1 << 10) {

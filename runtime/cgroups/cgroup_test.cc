@@ -55,7 +55,8 @@ TEST_F(CgroupTest, Version1FieldsComeFromTheirFiles) {
   Write("cpuacct.stat", "user 200\nsystem 100\n");
   Write("cpuacct.usage_percpu", "12000 0 345\n");
   Write("cpu.stat", "nr_periods 7\nnr_throttled 2\nthrottled_time 99\n");
-  Write("memory.stat", "cache 11\nrss 12\npgpgin 13\nhierarchical_memory_limit 14\ntotal_cache 15\n");
+  Write("memory.stat",
+        "cache 11\nrss 12\npgpgin 13\nhierarchical_memory_limit 14\ntotal_cache 15\n");
   for (const char* group : {"", "memsw."}) {
     Write(std::string("memory.") + group + "limit_in_bytes", "1000\n");
     Write(std::string("memory.") + group + "usage_in_bytes", "100\n");

@@ -18,9 +18,9 @@ constexpr uint64_t kNanosecondsPerSecond = 1'000'000'000;
 
 // Fields 1 to 15 and, as total_…, 18 to 32 of MemoryStat.
 constexpr const char* kMemoryKeys[] = {
-    "cache", "rss", "rss_huge", "mapped_file", "dirty", "writeback", "pgpgin", "pgpgout",
-    "pgfault", "pgmajfault", "inactive_anon", "active_anon", "inactive_file", "active_file",
-    "unevictable"};
+    "cache",         "rss",         "rss_huge",      "mapped_file", "dirty",
+    "writeback",     "pgpgin",      "pgpgout",       "pgfault",     "pgmajfault",
+    "inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable"};
 
 void AppendHugePages(const std::string& directory, base::WireWriter& metrics) {
   if (directory.empty()) return;

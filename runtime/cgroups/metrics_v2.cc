@@ -12,13 +12,37 @@ namespace ctrd::runtime::cgroups {
 namespace {
 
 // Fields 1 to 31 of MemoryStat, in order.
-constexpr const char* kMemoryKeys[] = {
-    "anon", "file", "kernel_stack", "slab", "sock", "shmem", "file_mapped", "file_dirty",
-    "file_writeback", "anon_thp", "inactive_anon", "active_anon", "inactive_file", "active_file",
-    "unevictable", "slab_reclaimable", "slab_unreclaimable", "pgfault", "pgmajfault",
-    "workingset_refault", "workingset_activate", "workingset_nodereclaim", "pgrefill", "pgscan",
-    "pgsteal", "pgactivate", "pgdeactivate", "pglazyfree", "pglazyfreed", "thp_fault_alloc",
-    "thp_collapse_alloc"};
+constexpr const char* kMemoryKeys[] = {"anon",
+                                       "file",
+                                       "kernel_stack",
+                                       "slab",
+                                       "sock",
+                                       "shmem",
+                                       "file_mapped",
+                                       "file_dirty",
+                                       "file_writeback",
+                                       "anon_thp",
+                                       "inactive_anon",
+                                       "active_anon",
+                                       "inactive_file",
+                                       "active_file",
+                                       "unevictable",
+                                       "slab_reclaimable",
+                                       "slab_unreclaimable",
+                                       "pgfault",
+                                       "pgmajfault",
+                                       "workingset_refault",
+                                       "workingset_activate",
+                                       "workingset_nodereclaim",
+                                       "pgrefill",
+                                       "pgscan",
+                                       "pgsteal",
+                                       "pgactivate",
+                                       "pgdeactivate",
+                                       "pglazyfree",
+                                       "pglazyfreed",
+                                       "thp_fault_alloc",
+                                       "thp_collapse_alloc"};
 
 double ParseDouble(std::string_view text) {
   double value = 0;
@@ -52,8 +76,8 @@ absl::StatusOr<std::string> Cpu(const std::string& directory) {
   ASSIGN_OR_RETURN(const KeyValues stat, ReadKeyValues(directory + "/cpu.stat"));
   base::WireWriter cpu;
   int field = 1;
-  for (const char* key : {"usage_usec", "user_usec", "system_usec", "nr_periods", "nr_throttled",
-                          "throttled_usec"}) {
+  for (const char* key :
+       {"usage_usec", "user_usec", "system_usec", "nr_periods", "nr_throttled", "throttled_usec"}) {
     cpu.Varint(field++, ValueOf(stat, key));
   }
   AppendPressure(7, directory + "/cpu.pressure", cpu);

@@ -22,9 +22,8 @@ absl::StatusOr<std::unique_ptr<OomWatch>> OomWatch::Start(base::EventLoop* loop,
   watch->directory_ = directory;
   watch->unified_ = cgroup.unified();
   RETURN_IF_ERROR(cgroup.unified() ? watch->StartV2(directory) : watch->StartV1(directory));
-  RETURN_IF_ERROR(loop->Add(watch->fd_.get(), EPOLLIN, [raw = watch.get()](uint32_t) {
-    raw->Look();
-  }));
+  RETURN_IF_ERROR(
+      loop->Add(watch->fd_.get(), EPOLLIN, [raw = watch.get()](uint32_t) { raw->Look(); }));
   return watch;
 }
 

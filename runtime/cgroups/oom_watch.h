@@ -35,7 +35,7 @@ class OomWatch {
 
   base::EventLoop* const loop_;
   const std::function<void()> on_kill_;
-  base::UniqueFd fd_;        // v1: the eventfd; v2: the inotify.
+  base::UniqueFd fd_;  // v1: the eventfd; v2: the inotify.
   std::string directory_;
   bool unified_ = false;
   uint64_t seen_kills_ = 0;  // v2.

@@ -34,8 +34,8 @@ struct Running : std::enable_shared_from_this<Running> {
     const ssize_t count = ::read(output.get(), buffer, sizeof(buffer));
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (count > 0) {
-      result.output.append(buffer, std::min(static_cast<size_t>(count),
-                                            kMostOutputBytes - result.output.size()));
+      result.output.append(
+          buffer, std::min(static_cast<size_t>(count), kMostOutputBytes - result.output.size()));
       return;
     }
     CloseOutput();
@@ -93,8 +93,7 @@ absl::Status Begin(Reaper* reaper, const Invocation& invocation,
     (void)::fcntl(ends[0], F_SETFL, O_NONBLOCK);
     options.descriptors.emplace_back(ends[1], 1);
     options.descriptors.emplace_back(ends[1], 2);
-    RETURN_IF_ERROR(
-        running->loop->Add(ends[0], EPOLLIN, [running](uint32_t) { running->Read(); }));
+    RETURN_IF_ERROR(running->loop->Add(ends[0], EPOLLIN, [running](uint32_t) { running->Read(); }));
   }
   ASSIGN_OR_RETURN(const base::Child child, base::Spawn(options));
   reaper->Watch(child.pid, [running](Exit exit) { running->Exited(exit.status); });
@@ -105,9 +104,8 @@ absl::Status Begin(Reaper* reaper, const Invocation& invocation,
 
 std::vector<std::string> RuntimeEnvironment() {
   std::vector<std::string> environment = base::CurrentEnvironment();
-  std::erase_if(environment, [](const std::string& entry) {
-    return entry.starts_with("NOTIFY_SOCKET=");
-  });
+  std::erase_if(environment,
+                [](const std::string& entry) { return entry.starts_with("NOTIFY_SOCKET="); });
   return environment;
 }
 

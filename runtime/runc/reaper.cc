@@ -33,8 +33,8 @@ absl::StatusOr<std::unique_ptr<Reaper>> Reaper::Create(base::EventLoop* loop) {
   base::UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals.valid()) return base::ErrnoStatus("signalfd", "SIGCHLD");
   std::unique_ptr<Reaper> reaper(new Reaper(loop, std::move(signals)));
-  RETURN_IF_ERROR(loop->Add(reaper->signals_.get(), EPOLLIN,
-                            [raw = reaper.get()](uint32_t) { raw->Reap(); }));
+  RETURN_IF_ERROR(
+      loop->Add(reaper->signals_.get(), EPOLLIN, [raw = reaper.get()](uint32_t) { raw->Reap(); }));
   return reaper;
 }
 
@@ -43,7 +43,8 @@ Reaper::~Reaper() { loop_->Remove(signals_.get()); }
 Reaper::Attention Reaper::PayAttention() {
   Attention attention = attention_.lock();
   if (attention == nullptr) {
-    attention = Attention(this, [](void* reaper) { static_cast<Reaper*>(reaper)->unknown_.clear(); });
+    attention =
+        Attention(this, [](void* reaper) { static_cast<Reaper*>(reaper)->unknown_.clear(); });
     attention_ = attention;
   }
   return attention;

@@ -5,7 +5,8 @@
 //
 //   Attention attention = reaper.PayAttention();   // exits of unknown pids are kept from here …
 //   … the runtime starts a container and writes its pid …
-//   reaper.Watch(pid, on_exit);                    // … so that one that is over already is not lost
+//   reaper.Watch(pid, on_exit);                    // … so that one that is over already is not
+//   lost
 #pragma once
 
 #include <sys/types.h>

@@ -62,8 +62,9 @@ void AppendCreateFlags(const CreateOptions& options, std::vector<std::string>& a
 }  // namespace
 
 std::vector<std::string> GlobalArguments(const Program& program) {
-  std::vector<std::string> arguments = {program.binary, "--root", program.StateDirectory(),
-                                        "--log",        program.log_path, "--log-format", "json"};
+  std::vector<std::string> arguments = {program.binary, "--root",         program.StateDirectory(),
+                                        "--log",        program.log_path, "--log-format",
+                                        "json"};
   if (program.systemd_cgroup) arguments.push_back("--systemd-cgroup");
   return arguments;
 }
@@ -101,8 +102,8 @@ void Runc::RunPlain(std::vector<std::string> arguments, std::string input, Done 
 
 void Runc::Create(std::string_view id, const CreateOptions& options, const Stdio& stdio,
                   Done done) {
-  std::vector<std::string> arguments = Arguments(
-      {"create", "--bundle", options.bundle, "--pid-file", options.pid_file});
+  std::vector<std::string> arguments =
+      Arguments({"create", "--bundle", options.bundle, "--pid-file", options.pid_file});
   AppendCreateFlags(options, arguments);
   if (options.no_new_keyring) arguments.push_back("--no-new-keyring");
   arguments.emplace_back(id);
@@ -124,8 +125,7 @@ void Runc::Restore(std::string_view id, const RestoreOptions& options, const Std
 }
 
 void Runc::Start(std::string_view id, Done done) {
-  RunLogged("OCI runtime start failed", Arguments({"start", std::string(id)}), {},
-            std::move(done));
+  RunLogged("OCI runtime start failed", Arguments({"start", std::string(id)}), {}, std::move(done));
 }
 
 void Runc::Exec(std::string_view id, const ExecOptions& options, const Stdio& stdio, Done done) {
@@ -159,8 +159,7 @@ void Runc::Delete(std::string_view id, Done done) {
 }
 
 void Runc::Pause(std::string_view id, Done done) {
-  RunLogged("OCI runtime pause failed", Arguments({"pause", std::string(id)}), {},
-            std::move(done));
+  RunLogged("OCI runtime pause failed", Arguments({"pause", std::string(id)}), {}, std::move(done));
 }
 
 void Runc::Resume(std::string_view id, Done done) {
@@ -174,8 +173,8 @@ void Runc::Update(std::string_view id, const std::string& resources_json, Done d
 }
 
 void Runc::Checkpoint(std::string_view id, const CheckpointOptions& options, Done done) {
-  std::vector<std::string> arguments = Arguments({"checkpoint", "--image-path", options.image_path,
-                                                  "--work-path", options.work_path});
+  std::vector<std::string> arguments = Arguments(
+      {"checkpoint", "--image-path", options.image_path, "--work-path", options.work_path});
   if (options.open_tcp) arguments.push_back("--tcp-established");
   if (options.external_unix_sockets) arguments.push_back("--ext-unix-sk");
   if (options.terminal) arguments.push_back("--shell-job");
@@ -188,8 +187,7 @@ void Runc::Checkpoint(std::string_view id, const CheckpointOptions& options, Don
   RunPlain(std::move(arguments), "", std::move(done));
 }
 
-void Runc::Ps(std::string_view id,
-              std::function<void(absl::StatusOr<std::vector<pid_t>>)> done) {
+void Runc::Ps(std::string_view id, std::function<void(absl::StatusOr<std::vector<pid_t>>)> done) {
   Invoke(loop_, reaper_, {.arguments = Arguments({"ps", "--format", "json", std::string(id)})},
          [program = program_, done = std::move(done)](absl::StatusOr<InvocationResult> result) {
            if (const absl::Status error = BaseError(program, result); !error.ok()) {

@@ -40,8 +40,8 @@ class RuncTest : public testing::Test {
 
   // What the runtime does; its arguments are noted before.
   void Script(const std::string& body) {
-    const std::string text = fmt::format("#!/bin/sh\necho \"$@\" > {}/called\n{}\n", directory_,
-                                         body);
+    const std::string text =
+        fmt::format("#!/bin/sh\necho \"$@\" > {}/called\n{}\n", directory_, body);
     ASSERT_THAT(base::WriteFileAtomically(program_.binary, text, 0755), IsOk());
   }
   void WriteLog(const std::string& text) {
@@ -82,13 +82,18 @@ TEST_F(RuncTest, CommandLinesAreThoseOfTheReference) {
   const CreateOptions plain{.bundle = "/b", .pid_file = "/b/init.pid"};
   expect("create --bundle /b --pid-file /b/init.pid c1",
          [&](auto done) { runc.Create("c1", plain, {}, done); });
-  const CreateOptions full{.bundle = "/b", .pid_file = "/p", .console_socket = "/s",
-                           .no_pivot = true, .no_new_keyring = true};
+  const CreateOptions full{.bundle = "/b",
+                           .pid_file = "/p",
+                           .console_socket = "/s",
+                           .no_pivot = true,
+                           .no_new_keyring = true};
   expect("create --bundle /b --pid-file /p --console-socket /s --no-pivot --no-new-keyring c1",
          [&](auto done) { runc.Create("c1", full, {}, done); });
   expect("start c1", [&](auto done) { runc.Start("c1", done); });
   expect("exec --process /proc.json --console-socket /s --detach --pid-file /b/e.pid c1",
-         [&](auto done) { runc.Exec("c1", {"/proc.json", "/b/e.pid", "/s"}, {}, done); });
+         [&](auto done) {
+           runc.Exec("c1", {"/proc.json", "/b/e.pid", "/s"}, {}, done);
+         });
   expect("kill c1 15", [&](auto done) { runc.Kill("c1", 15, false, done); });
   expect("kill --all c1 9", [&](auto done) { runc.Kill("c1", 9, true, done); });
   expect("kill --all c1 9", [&](auto done) { runc.KillAll("c1", done); });
@@ -97,15 +102,19 @@ TEST_F(RuncTest, CommandLinesAreThoseOfTheReference) {
   expect("resume c1", [&](auto done) { runc.Resume("c1", done); });
   expect("update --resources=- c1", [&](auto done) { runc.Update("c1", "{}", done); });
   const RestoreOptions restore{plain, "/image", "/work", "/parent"};
-  expect("restore --image-path /image --work-path /work --parent-path /parent --detach "
-         "--pid-file /b/init.pid -no-subreaper --bundle /b c1",
-         [&](auto done) { runc.Restore("c1", restore, {}, done); });
-  const CheckpointOptions checkpoint{.image_path = "/image", .work_path = "/work",
-                                     .open_tcp = true, .file_locks = true,
+  expect(
+      "restore --image-path /image --work-path /work --parent-path /parent --detach "
+      "--pid-file /b/init.pid -no-subreaper --bundle /b c1",
+      [&](auto done) { runc.Restore("c1", restore, {}, done); });
+  const CheckpointOptions checkpoint{.image_path = "/image",
+                                     .work_path = "/work",
+                                     .open_tcp = true,
+                                     .file_locks = true,
                                      .empty_namespaces = {"network"}};
-  expect("checkpoint --image-path /image --work-path /work --tcp-established --file-locks "
-         "--empty-ns network --leave-running c1",
-         [&](auto done) { runc.Checkpoint("c1", checkpoint, done); });
+  expect(
+      "checkpoint --image-path /image --work-path /work --tcp-established --file-locks "
+      "--empty-ns network --leave-running c1",
+      [&](auto done) { runc.Checkpoint("c1", checkpoint, done); });
 }
 
 TEST_F(RuncTest, SystemdCgroupIsAGlobalFlag) {
@@ -150,17 +159,16 @@ TEST_F(RuncTest, KillErrorsAreTheOnesClientsKnow) {
   Runc runc = this->runc();
   const auto kill = [&](auto done) { runc.Kill("c1", 9, false, done); };
   Script("echo 'os: process already finished' >&2; exit 1");
-  EXPECT_THAT(Await(kill), StatusIs(absl::StatusCode::kNotFound,
-                                    "process already finished: not found"));
-  Script("echo 'Container Not Running' >&2; exit 1");
-  EXPECT_THAT(Await(kill), StatusIs(absl::StatusCode::kNotFound,
-                                    "process already finished: not found"));
-  Script("echo 'container c1 does not exist' >&2; exit 1");
   EXPECT_THAT(Await(kill),
-              StatusIs(absl::StatusCode::kNotFound, "no such container: not found"));
+              StatusIs(absl::StatusCode::kNotFound, "process already finished: not found"));
+  Script("echo 'Container Not Running' >&2; exit 1");
+  EXPECT_THAT(Await(kill),
+              StatusIs(absl::StatusCode::kNotFound, "process already finished: not found"));
+  Script("echo 'container c1 does not exist' >&2; exit 1");
+  EXPECT_THAT(Await(kill), StatusIs(absl::StatusCode::kNotFound, "no such container: not found"));
   Script("echo 'unknown signal' >&2; exit 1");
-  EXPECT_THAT(Await(kill), StatusIs(absl::StatusCode::kUnknown,
-                                    HasSubstr("unknown error after kill: ")));
+  EXPECT_THAT(Await(kill),
+              StatusIs(absl::StatusCode::kUnknown, HasSubstr("unknown error after kill: ")));
 }
 
 TEST_F(RuncTest, DeletingWhatIsGoneSucceeds) {

@@ -48,9 +48,15 @@ bool ReadParams(std::string_view input, Params& params) {
   base::WireReader reader(input);
   while (const auto field = reader.Next()) {
     switch (field->number) {
-      case 1: params.id = field->bytes; break;
-      case 2: params.namespace_name = field->bytes; break;
-      case 5: params.bootstrap.ttrpc_address = field->bytes; break;
+      case 1:
+        params.id = field->bytes;
+        break;
+      case 2:
+        params.namespace_name = field->bytes;
+        break;
+      case 5:
+        params.bootstrap.ttrpc_address = field->bytes;
+        break;
       case 8: {
         base::WireReader extension(field->bytes);
         while (const auto part = extension.Next()) {
@@ -62,7 +68,9 @@ bool ReadParams(std::string_view input, Params& params) {
         }
         break;
       }
-      case 9: params.bootstrap.socket_dir = field->bytes; break;
+      case 9:
+        params.bootstrap.socket_dir = field->bytes;
+        break;
     }
   }
   return reader.ok();

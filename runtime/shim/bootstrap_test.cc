@@ -52,8 +52,7 @@ TEST(Bootstrap, BareOptionsAreThoseOfOlderDaemons) {
   const Bootstrap plain = ReadBootstrap("", "c1", "default", false);
   EXPECT_EQ(plain.generation, Generation::kPlain);
   EXPECT_TRUE(plain.options.empty());
-  EXPECT_EQ(ReadBootstrap("\xff\xff garbage", "c1", "default", true).generation,
-            Generation::kJson);
+  EXPECT_EQ(ReadBootstrap("\xff\xff garbage", "c1", "default", true).generation, Generation::kJson);
 }
 
 TEST(Bootstrap, AnswersAreInTheFormOfTheDaemon) {
@@ -65,9 +64,9 @@ TEST(Bootstrap, AnswersAreInTheFormOfTheDaemon) {
 }
 
 TEST(Flags, GoStyle) {
-  ASSERT_OK_AND_ASSIGN(Flags flags,
-                       ParseFlags({"-namespace", "default", "--id=c1", "-debug", "-address",
-                                   "/c.sock", "-publish-binary", "/bin/c", "start", "-x"}));
+  ASSERT_OK_AND_ASSIGN(
+      Flags flags, ParseFlags({"-namespace", "default", "--id=c1", "-debug", "-address", "/c.sock",
+                               "-publish-binary", "/bin/c", "start", "-x"}));
   EXPECT_EQ(flags.namespace_name, "default");
   EXPECT_EQ(flags.id, "c1");
   EXPECT_EQ(flags.address, "/c.sock");

@@ -11,8 +11,7 @@ namespace {
 constexpr size_t kMostSpecBytes = 16 << 20;
 
 nlohmann::json ReadSpec(const std::string& bundle) {
-  const absl::StatusOr<std::string> text =
-      base::ReadFile(bundle + "/config.json", kMostSpecBytes);
+  const absl::StatusOr<std::string> text = base::ReadFile(bundle + "/config.json", kMostSpecBytes);
   if (!text.ok()) return nullptr;
   return nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
 }

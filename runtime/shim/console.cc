@@ -81,7 +81,7 @@ absl::StatusOr<std::unique_ptr<ConsoleSocket>> ConsoleSocket::Create(base::Event
 
 ConsoleSocket::~ConsoleSocket() {
   if (listener_.valid()) loop_->Remove(listener_.get());
-  (void)::unlink(path_.c_str());       // What is left of them is harmless.
+  (void)::unlink(path_.c_str());  // What is left of them is harmless.
   (void)::rmdir(directory_.c_str());
 }
 
@@ -103,8 +103,8 @@ Async<absl::Status> ConsoleSocket::AwaitReadable(int fd, absl::Time deadline) {
 
 Async<absl::StatusOr<base::UniqueFd>> ConsoleSocket::Receive(absl::Time deadline) {
   CO_RETURN_IF_ERROR(co_await AwaitReadable(listener_.get(), deadline));
-  const base::UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr,
-                                            SOCK_CLOEXEC | SOCK_NONBLOCK));
+  const base::UniqueFd connection(
+      ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!connection.valid()) co_return base::ErrnoStatus("accept", path_);
   CO_RETURN_IF_ERROR(co_await AwaitReadable(connection.get(), deadline));
   CO_ASSIGN_OR_RETURN(base::UniqueFd terminal, ReceiveDescriptor(connection.get()));

@@ -110,9 +110,8 @@ Async<absl::Status> Container::RunExec(Ptr self, std::shared_ptr<Process> proces
   event.set_exec_id(process->exec_id);
   event.set_pid(pid);
   self->Publish("/tasks/exec-started", event);
-  self->shim_.reaper->Watch(static_cast<pid_t>(pid), [self, process](runc::Exit exit) {
-    self->ExecExited(process, exit);
-  });
+  self->shim_.reaper->Watch(static_cast<pid_t>(pid),
+                            [self, process](runc::Exit exit) { self->ExecExited(process, exit); });
   co_return absl::OkStatus();
 }
 

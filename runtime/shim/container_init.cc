@@ -41,13 +41,27 @@ absl::StatusOr<runc::CheckpointOptions> DecodeCheckpointOptions(const base::Any&
   base::WireReader reader(any.value);
   while (const auto field = reader.Next()) {
     switch (field->number) {
-      case 1: options.exit = field->varint != 0; break;
-      case 2: options.open_tcp = field->varint != 0; break;
-      case 3: options.external_unix_sockets = field->varint != 0; break;
-      case 4: options.terminal = field->varint != 0; break;
-      case 5: options.file_locks = field->varint != 0; break;
-      case 6: options.empty_namespaces.emplace_back(field->bytes); break;
-      case 9: options.work_path = field->bytes; break;
+      case 1:
+        options.exit = field->varint != 0;
+        break;
+      case 2:
+        options.open_tcp = field->varint != 0;
+        break;
+      case 3:
+        options.external_unix_sockets = field->varint != 0;
+        break;
+      case 4:
+        options.terminal = field->varint != 0;
+        break;
+      case 5:
+        options.file_locks = field->varint != 0;
+        break;
+      case 6:
+        options.empty_namespaces.emplace_back(field->bytes);
+        break;
+      case 9:
+        options.work_path = field->bytes;
+        break;
     }
   }
   if (!reader.ok()) return base::InvalidArgument("checkpoint options are not readable");
@@ -85,9 +99,8 @@ Async<absl::Status> Container::CreateMounted(Ptr self) {
   self->init_->io = *std::move(io);
 
   runc::Reaper::Attention attention = self->shim_.reaper->PayAttention();
-  const runc::CreateOptions options =
-      CreateOptionsOf(self->options_, self->bundle(), self->PidFile(""),
-                      self->init_->io->console_socket());
+  const runc::CreateOptions options = CreateOptionsOf(
+      self->options_, self->bundle(), self->PidFile(""), self->init_->io->console_socket());
   Completion<absl::Status> created;
   self->runc_.Create(self->id(), options, self->init_->io->child_stdio(), created.callback());
   absl::Status status = co_await created;
@@ -315,7 +328,8 @@ Async<absl::Status> Container::Checkpoint(Ptr self, std::string path, base::Any 
     const std::string message = base::MessageOf(status);
     status = base::Unknown("{} path= {}", message.substr(0, message.find('\n')), log);
   }
-  if (own_work_path) (void)base::RemoveTree(runtime_options.work_path);  // Below the work directory.
+  if (own_work_path)
+    (void)base::RemoveTree(runtime_options.work_path);  // Below the work directory.
   co_return status;
 }
 
@@ -326,10 +340,11 @@ Async<absl::StatusOr<std::vector<std::pair<pid_t, std::string>>>> Container::Pid
   self->runc_.Ps(self->id(), listed.callback());
   CO_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, co_await listed);
   for (const pid_t pid : pids) {
-    const auto exec = std::find_if(self->execs_.begin(), self->execs_.end(), [&](const auto& entry) {
-      return entry.second->state == State::kRunning &&
-             entry.second->pid == static_cast<uint32_t>(pid);
-    });
+    const auto exec =
+        std::find_if(self->execs_.begin(), self->execs_.end(), [&](const auto& entry) {
+          return entry.second->state == State::kRunning &&
+                 entry.second->pid == static_cast<uint32_t>(pid);
+        });
     result.emplace_back(pid, exec == self->execs_.end() ? std::string() : exec->first);
   }
   co_return result;

@@ -11,9 +11,12 @@ absl::StatusOr<Flags> ParseFlags(const std::vector<std::string>& arguments) {
   Flags flags;
   std::string unused;  // "-debug-socket": there is nothing to debug through it.
   const std::map<std::string, std::string*, std::less<>> texts = {
-      {"namespace", &flags.namespace_name}, {"id", &flags.id},
-      {"address", &flags.address},          {"publish-binary", &flags.publish_binary},
-      {"bundle", &flags.bundle},            {"socket", &flags.socket},
+      {"namespace", &flags.namespace_name},
+      {"id", &flags.id},
+      {"address", &flags.address},
+      {"publish-binary", &flags.publish_binary},
+      {"bundle", &flags.bundle},
+      {"socket", &flags.socket},
       {"debug-socket", &unused}};
   const std::map<std::string, bool*, std::less<>> switches = {{"debug", &flags.debug},
                                                               {"v", &flags.version},

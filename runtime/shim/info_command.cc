@@ -28,9 +28,9 @@ absl::StatusOr<std::string> InfoCommand() {
   info.Bytes(1, kRuntimeName);
   info.Message(2, base::WireWriter().Bytes(1, CTRD_VERSION).Take());
   info.Any(3, any);
-  const auto features = base::Run(
-      {.argv = {binary, "features"}, .environment = runc::RuntimeEnvironment()}, "",
-      absl::Now() + kRuntimeLimit);
+  const auto features =
+      base::Run({.argv = {binary, "features"}, .environment = runc::RuntimeEnvironment()}, "",
+                absl::Now() + kRuntimeLimit);
   // Older runtimes have no such verb: nothing is known then.
   if (features.ok() && features->exit_code == 0) {
     info.Any(4, {.type_url = kFeaturesType, .value = features->output});

@@ -87,8 +87,7 @@ absl::StatusOr<LoggerUri> ParseLoggerUri(std::string_view uri) {
     if (std::find(seen.begin(), seen.end(), key) != seen.end()) continue;
     seen.push_back(key);
     parsed.arguments.push_back(std::move(key));
-    parsed.arguments.push_back(
-        Unescape(pair.substr(std::min(equals + 1, pair.size())), true));
+    parsed.arguments.push_back(Unescape(pair.substr(std::min(equals + 1, pair.size())), true));
   }
   return parsed;
 }

@@ -211,7 +211,7 @@ Async<bool> ProcessIo::Drain(absl::Time deadline) {
   outputs_.clear();
   if (logger_ == nullptr) co_return complete;
   const bool logged = co_await LoggingBinary::Finish(logger_);
-  co_return complete && logged;
+  co_return complete&& logged;
 }
 
 }  // namespace ctrd::runtime::shim

@@ -44,8 +44,8 @@ class Relay {
   const BrokenSink broken_sink_;
   std::function<void()> finished_;
   bool can_splice_ = true;
-  std::string buffer_;      // Read and not yet written.
-  int watched_ = -1;        // The descriptor the loop looks at for us.
+  std::string buffer_;  // Read and not yet written.
+  int watched_ = -1;    // The descriptor the loop looks at for us.
 };
 
 }  // namespace ctrd::runtime::shim

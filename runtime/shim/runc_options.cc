@@ -38,16 +38,36 @@ absl::StatusOr<RuncOptions> DecodeRuncOptions(const base::Any& any) {
   while (const auto field = reader.Next()) {
     const std::string text(field->bytes);
     switch (field->number) {
-      case 1: options.no_pivot_root = field->varint != 0; break;
-      case 2: options.no_new_keyring = field->varint != 0; break;
-      case 3: options.shim_cgroup = text; break;
-      case 4: options.io_uid = static_cast<uint32_t>(field->varint); break;
-      case 5: options.io_gid = static_cast<uint32_t>(field->varint); break;
-      case 6: options.binary_name = text; break;
-      case 7: options.root = text; break;
-      case 9: options.systemd_cgroup = field->varint != 0; break;
-      case 10: options.criu_image_path = text; break;
-      case 11: options.criu_work_path = text; break;
+      case 1:
+        options.no_pivot_root = field->varint != 0;
+        break;
+      case 2:
+        options.no_new_keyring = field->varint != 0;
+        break;
+      case 3:
+        options.shim_cgroup = text;
+        break;
+      case 4:
+        options.io_uid = static_cast<uint32_t>(field->varint);
+        break;
+      case 5:
+        options.io_gid = static_cast<uint32_t>(field->varint);
+        break;
+      case 6:
+        options.binary_name = text;
+        break;
+      case 7:
+        options.root = text;
+        break;
+      case 9:
+        options.systemd_cgroup = field->varint != 0;
+        break;
+      case 10:
+        options.criu_image_path = text;
+        break;
+      case 11:
+        options.criu_work_path = text;
+        break;
     }
   }
   if (!reader.ok()) return base::InvalidArgument("options are not readable");

@@ -84,9 +84,7 @@ class Departure {
       base::LogError("shim shutdown timeout");
       loop_->Stop();
     });
-    publisher_->Flush([this] {
-      server_->Drain([this] { loop_->Stop(); });
-    });
+    publisher_->Flush([this] { server_->Drain([this] { loop_->Stop(); }); });
   }
 
  private:

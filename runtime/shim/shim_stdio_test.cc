@@ -69,7 +69,10 @@ TEST_F(ShimTest, LoggingBinaryGetsOutputAndItsEnvironment) {
   ASSERT_THAT(base::WriteFileAtomically(
                   logger,
                   "#!/bin/sh\nexec 5>&-\n(echo \"$1=$2 $CONTAINER_ID $CONTAINER_NAMESPACE\"; "
-                  "cat <&3) > " + directory_ + "/logged\n", 0755), IsOk());
+                  "cat <&3) > " +
+                      directory_ + "/logged\n",
+                  0755),
+              IsOk());
   MakeBundle("st-binary", "echo output");
   StartShim("st-binary");
   task::CreateTaskRequest request = CreateRequest("st-binary");

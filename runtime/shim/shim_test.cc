@@ -37,9 +37,9 @@ TEST_F(ShimTest, RunsAContainerFromCreateToDelete) {
   EXPECT_EQ(deleted.exited_at().nanos(), waited.exited_at().nanos());
   EXPECT_THAT(State("st-run"),
               StatusIs(absl::StatusCode::kNotFound, "container not created: not found"));
-  EXPECT_EQ(events_->Until("/tasks/delete"),
-            (std::vector<std::string>{"/tasks/create", "/tasks/start", "/tasks/exit",
-                                      "/tasks/delete"}));
+  EXPECT_EQ(
+      events_->Until("/tasks/delete"),
+      (std::vector<std::string>{"/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"}));
 }
 
 TEST_F(ShimTest, LeavesNothingBehind) {
@@ -54,8 +54,8 @@ TEST_F(ShimTest, ServesVersion2Too) {
   RunContainer("st-v2", "sleep 1000");
   task::StateRequest request;
   request.set_id("st-v2");
-  ASSERT_OK_AND_ASSIGN(const auto state, Call<task::StateResponse>("State", request,
-                                                                   "containerd.task.v2.Task"));
+  ASSERT_OK_AND_ASSIGN(const auto state,
+                       Call<task::StateResponse>("State", request, "containerd.task.v2.Task"));
   EXPECT_EQ(state.status(), ::containerd::v1::types::RUNNING);
 }
 
@@ -105,9 +105,9 @@ TEST_F(ShimTest, MissingProgramFailsCreateAndLeavesNoMount) {
   spec.replace(spec.find("/bin/sh"), 7, "/bin/no");
   ASSERT_THAT(base::WriteFileAtomically(Bundle("st-missing") + "/config.json", spec, 0600), IsOk());
   StartShim("st-missing");
-  EXPECT_THAT(Create("st-missing"), StatusIs(absl::StatusCode::kUnknown,
-                                             AllOf(HasSubstr("OCI runtime create failed: "),
-                                                   HasSubstr("no such file or directory"))));
+  EXPECT_THAT(Create("st-missing"),
+              StatusIs(absl::StatusCode::kUnknown, AllOf(HasSubstr("OCI runtime create failed: "),
+                                                         HasSubstr("no such file or directory"))));
   EXPECT_FALSE(base::Exists(Bundle("st-missing") + "/rootfs/bin"));
   EXPECT_THAT(State("st-missing"), StatusIs(absl::StatusCode::kNotFound));
 }
@@ -139,8 +139,8 @@ TEST_F(ShimTest, ExecsComeAndGo) {
   missing.set_exec_id("e3");
   missing.mutable_spec()->set_value(R"({"args":["/bin/no"],"cwd":"/"})");
   ASSERT_THAT(Call<Nothing>("Exec", missing), IsOk());
-  EXPECT_THAT(Start("st-exec", "e3"), StatusIs(absl::StatusCode::kUnknown,
-                                               HasSubstr("OCI runtime exec failed: ")));
+  EXPECT_THAT(Start("st-exec", "e3"),
+              StatusIs(absl::StatusCode::kUnknown, HasSubstr("OCI runtime exec failed: ")));
   ASSERT_OK_AND_ASSIGN(const auto nothing, Wait("st-exec", "e3"));
   EXPECT_EQ(nothing.exited_at().seconds(), kZeroSeconds);
   EXPECT_THAT(Delete("st-exec", "e3"), IsOk());
@@ -200,14 +200,17 @@ TEST_F(ShimTest, ProcessesAndStatisticsAreTold) {
   RunContainer("st-stats", "sleep 1000");
   ASSERT_THAT(Exec("st-stats", "e1", "sleep 1000"), IsOk());
   ASSERT_OK_AND_ASSIGN(const auto started, Start("st-stats", "e1"));
-  ASSERT_OK_AND_ASSIGN(const auto pids, (On<task::PidsResponse, task::PidsRequest>("Pids", "st-stats")));
+  ASSERT_OK_AND_ASSIGN(const auto pids,
+                       (On<task::PidsResponse, task::PidsRequest>("Pids", "st-stats")));
   ASSERT_GE(pids.processes_size(), 2);
   for (const auto& process : pids.processes()) {
     EXPECT_EQ(process.info().type_url(),
               process.pid() == started.pid() ? "containerd.runc.v1.ProcessDetails" : "");
   }
-  ASSERT_OK_AND_ASSIGN(const auto stats, (On<task::StatsResponse, task::StatsRequest>("Stats", "st-stats")));
-  EXPECT_THAT(stats.stats().type_url(), testing::MatchesRegex("io.containerd.cgroups.v[12].Metrics"));
+  ASSERT_OK_AND_ASSIGN(const auto stats,
+                       (On<task::StatsResponse, task::StatsRequest>("Stats", "st-stats")));
+  EXPECT_THAT(stats.stats().type_url(),
+              testing::MatchesRegex("io.containerd.cgroups.v[12].Metrics"));
   EXPECT_GT(stats.stats().value().size(), 20u);
 }
 
@@ -259,8 +262,10 @@ TEST_F(ShimTest, OlderDaemonsGetTheAnswerTheyRead) {
   const std::string any =
       base::WireWriter().Bytes(1, Options().type_url).Bytes(2, Options().value).Take();
   ASSERT_OK_AND_ASSIGN(const std::string json, RunShim({"start"}, "st-old", any));
-  EXPECT_THAT(json, testing::MatchesRegex(
-      R"(\{"version":2,"address":"unix:///run/containerd/s/[0-9a-f]+","protocol":"ttrpc"\})"));
+  EXPECT_THAT(
+      json,
+      testing::MatchesRegex(
+          R"(\{"version":2,"address":"unix:///run/containerd/s/[0-9a-f]+","protocol":"ttrpc"\})"));
   ASSERT_OK_AND_ASSIGN(const std::string plain, RunShim({"start"}, "st-old", any, false));
   EXPECT_THAT(json, HasSubstr(plain));
   EXPECT_EQ(base::ReadFile(Bundle("st-old") + "/address").value(), plain);

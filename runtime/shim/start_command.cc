@@ -81,8 +81,13 @@ absl::StatusOr<base::Child> StartServer(const Flags& flags, const Bootstrap& boo
   const ssize_t size = ::readlink("/proc/self/exe", self, sizeof(self));
   if (size <= 0) return base::ErrnoStatus("readlink", "/proc/self/exe");
   base::SpawnOptions options;
-  options.argv = {std::string(self, static_cast<size_t>(size)), "-namespace", flags.namespace_name,
-                  "-id", flags.id, "-address", flags.address};
+  options.argv = {std::string(self, static_cast<size_t>(size)),
+                  "-namespace",
+                  flags.namespace_name,
+                  "-id",
+                  flags.id,
+                  "-address",
+                  flags.address};
   if (flags.debug) options.argv.push_back("-debug");
   options.environment = base::CurrentEnvironment();
   if (std::getenv("TTRPC_ADDRESS") == nullptr && !bootstrap.ttrpc_address.empty()) {

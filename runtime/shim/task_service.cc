@@ -167,8 +167,8 @@ struct TaskMethods {
   }
 
   static Detached Kill(Self, Ptr container, task::KillRequest request, Responder responder) {
-    const absl::Status status = co_await Container::Kill(container, request.exec_id(),
-                                                         request.signal(), request.all());
+    const absl::Status status =
+        co_await Container::Kill(container, request.exec_id(), request.signal(), request.all());
     responder.Reply(Empty(status));
   }
 
@@ -194,8 +194,7 @@ struct TaskMethods {
   static Detached Checkpoint(Self, Ptr container, task::CheckpointTaskRequest request,
                              Responder responder) {
     const base::Any options = FromProto(request.options());
-    const absl::Status status =
-        co_await Container::Checkpoint(container, request.path(), options);
+    const absl::Status status = co_await Container::Checkpoint(container, request.path(), options);
     responder.Reply(Empty(status));
   }
 
@@ -248,15 +247,13 @@ struct TaskMethods {
                                               .terminal = request.terminal()})));
   }
 
-  static void ResizePty(Self, Ptr container, task::ResizePtyRequest request,
-                        Responder responder) {
-    responder.Reply(
-        Empty(container->Resize(request.exec_id(), request.width(), request.height())));
+  static void ResizePty(Self, Ptr container, task::ResizePtyRequest request, Responder responder) {
+    responder.Reply(Empty(container->Resize(request.exec_id(), request.width(), request.height())));
   }
 
   static void CloseIo(Self, Ptr container, task::CloseIORequest request, Responder responder) {
-    responder.Reply(Empty(request.stdin() ? container->CloseStdin(request.exec_id())
-                                          : absl::OkStatus()));
+    responder.Reply(
+        Empty(request.stdin() ? container->CloseStdin(request.exec_id()) : absl::OkStatus()));
   }
 };
 

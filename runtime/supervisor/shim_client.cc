@@ -70,8 +70,7 @@ void ShimClient::Call(std::string_view method, std::string request, absl::Time d
 }
 
 absl::StatusOr<std::string> ShimClient::CallAndWait(const base::Context& context,
-                                                    std::string_view method,
-                                                    std::string request) {
+                                                    std::string_view method, std::string request) {
   RETURN_IF_ERROR(context.Check());
   const auto waiting = std::make_shared<Waiting>();
   Call(method, std::move(request), context.deadline(),

@@ -87,9 +87,14 @@ containerd::runtime::bootstrap::v1::LogLevel BootstrapLogLevel() {
 
 std::vector<std::string> ShimCommands::Flags(const std::string& binary,
                                              const Bundle& bundle) const {
-  return {binary,     "-namespace",          bundle.namespace_name,
-          "-address", options_.grpc_address, "-publish-binary",
-          options_.daemon_binary,            "-id",
+  return {binary,
+          "-namespace",
+          bundle.namespace_name,
+          "-address",
+          options_.grpc_address,
+          "-publish-binary",
+          options_.daemon_binary,
+          "-id",
           bundle.id};
 }
 
@@ -181,7 +186,8 @@ absl::StatusOr<ShimEndpoint> ShimCommands::Start(const std::string& binary, cons
   // Shims of the 1.6 generation decode all of standard input as the options, and give up.
   auto second = RunStart(binary, bundle, BareOptions(task_options), deadline);
   if (!second.ok()) {
-    const bool too_old = base::MessageOf(output.status()).find("type with url") != std::string::npos;
+    const bool too_old =
+        base::MessageOf(output.status()).find("type with url") != std::string::npos;
     return too_old ? second.status() : output.status();
   }
   Remember(binary, StdinForm::kBareOptions);
@@ -199,9 +205,9 @@ absl::StatusOr<Exit> ShimCommands::Delete(const std::string& binary, const Bundl
   spawn.working_directory = bundle.path;
   ASSIGN_OR_RETURN(const SeparateOutput output, RunSeparately(std::move(spawn), "", deadline));
   if (!output.errors.empty()) {
-    base::LogWarn("warnings while cleaning up dead shim",
-                  {{"id", bundle.id}, {"namespace", bundle.namespace_name},
-                   {"stderr", output.errors}});
+    base::LogWarn(
+        "warnings while cleaning up dead shim",
+        {{"id", bundle.id}, {"namespace", bundle.namespace_name}, {"stderr", output.errors}});
   }
   if (output.exit_code != 0) {
     return base::Unknown("{}: exit status {}", output.errors, output.exit_code);
@@ -218,8 +224,7 @@ absl::StatusOr<Exit> ShimCommands::Delete(const std::string& binary, const Bundl
 }
 
 absl::StatusOr<std::string> ShimCommands::Info(const std::string& binary,
-                                               const base::Any& task_options,
-                                               absl::Time deadline) {
+                                               const base::Any& task_options, absl::Time deadline) {
   base::SpawnOptions spawn;
   spawn.argv = {binary, "-info"};
   spawn.environment = base::CurrentEnvironment();

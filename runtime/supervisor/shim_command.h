@@ -21,9 +21,9 @@ namespace ctrd::runtime {
 struct ShimCommandOptions {
   std::string grpc_address;
   std::string ttrpc_address;
-  std::string daemon_binary;   // What shims run to publish events.
-  std::string daemon_version;  // "v2.3.4"
-  std::string socket_dir;      // "" to let the shim choose.
+  std::string daemon_binary;                   // What shims run to publish events.
+  std::string daemon_version;                  // "v2.3.4"
+  std::string socket_dir;                      // "" to let the shim choose.
   std::vector<std::string> extra_environment;  // Of the start call.
 };
 

@@ -21,7 +21,8 @@ constexpr size_t kLineLimitBytes = 16 << 10;
 base::LogLevel LevelOf(std::string_view line) {
   constexpr std::string_view kKey = "level=";
   const size_t at = line.find(kKey);
-  const std::string_view rest = at == line.npos ? std::string_view() : line.substr(at + kKey.size());
+  const std::string_view rest =
+      at == line.npos ? std::string_view() : line.substr(at + kKey.size());
   if (rest.starts_with("debug") || rest.starts_with("trace")) return base::LogLevel::kDebug;
   if (rest.starts_with("warn")) return base::LogLevel::kWarn;
   if (rest.starts_with("error") || rest.starts_with("fatal")) return base::LogLevel::kError;

@@ -55,8 +55,8 @@ Supervisor::Supervisor(SupervisorOptions options)
       timeouts_(options_.timeouts),
       bundles_(options_.state_dir, options_.root_dir),
       resolver_(options_.shims.daemon_binary.substr(
-          0, std::min(options_.shims.daemon_binary.size(),
-                      options_.shims.daemon_binary.rfind('/')))),
+          0,
+          std::min(options_.shims.daemon_binary.size(), options_.shims.daemon_binary.rfind('/')))),
       commands_(options_.shims) {}
 
 absl::StatusOr<std::unique_ptr<Supervisor>> Supervisor::Open(SupervisorOptions options) {
@@ -264,13 +264,14 @@ absl::StatusOr<std::vector<TaskStatistics>> Supervisor::Statistics(
       timeouts_.statistics);
   std::vector<TaskStatistics> statistics;
   for (size_t i = 0; i < tasks.size(); ++i) {
-    const auto stats = answers[i].ok() ? Parse<task_v3::StatsResponse>(*answers[i])
-                                       : absl::StatusOr<task_v3::StatsResponse>(answers[i].status());
+    const auto stats = answers[i].ok()
+                           ? Parse<task_v3::StatsResponse>(*answers[i])
+                           : absl::StatusOr<task_v3::StatsResponse>(answers[i].status());
     if (stats.ok()) {
-      statistics.push_back({.id = tasks[i]->bundle.id,
-                            .timestamp = absl::Now(),
-                            .data = {.type_url = stats->stats().type_url(),
-                                     .value = stats->stats().value()}});
+      statistics.push_back(
+          {.id = tasks[i]->bundle.id,
+           .timestamp = absl::Now(),
+           .data = {.type_url = stats->stats().type_url(), .value = stats->stats().value()}});
     } else if (!absl::IsNotFound(stats.status())) {
       base::LogWarn("statistics of a task are missing",
                     {{"id", tasks[i]->bundle.id}, {"error", stats.status()}});

@@ -37,7 +37,7 @@ struct SupervisorTimeouts {
   absl::Duration shim_shutdown = absl::Seconds(3);  // io.containerd.timeout.shim.shutdown
   absl::Duration task_state = absl::Seconds(2);     // io.containerd.timeout.task.state
   absl::Duration statistics = absl::Seconds(2);     // io.containerd.timeout.metrics.shimstats
-  absl::Duration shim_start = absl::Minutes(2);     // Of the start call, if the caller has no limit.
+  absl::Duration shim_start = absl::Minutes(2);  // Of the start call, if the caller has no limit.
 };
 
 struct SupervisorOptions {
@@ -87,8 +87,7 @@ class Supervisor final : public TaskRuntime {
   absl::Status Resume(const base::Context& context, std::string_view id) override;
   absl::StatusOr<std::vector<ProcessInfo>> Pids(const base::Context& context,
                                                 std::string_view id) override;
-  absl::Status Update(const base::Context& context, std::string_view id,
-                      const base::Any& resources,
+  absl::Status Update(const base::Context& context, std::string_view id, const base::Any& resources,
                       const std::map<std::string, std::string>& annotations) override;
   absl::Status Checkpoint(const base::Context& context, std::string_view id,
                           const std::string& path, const base::Any& options) override;

@@ -59,9 +59,9 @@ void Supervisor::AdoptOne(const TaskPtr& task) {
   }
   if (!connected.ok()) {
     EndUnknownShim(*task);
-    base::LogInfo("shim is gone, cleaning up",
-                  {{"id", task->bundle.id}, {"namespace", task->bundle.namespace_name},
-                   {"error", connected}});
+    base::LogInfo("shim is gone, cleaning up", {{"id", task->bundle.id},
+                                                {"namespace", task->bundle.namespace_name},
+                                                {"error", connected}});
     return Forget(task);
   }
   auto log = ShimLog::Open(loop_->loop(), task->bundle.File("log"), task->bundle.id);

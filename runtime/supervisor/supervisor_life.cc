@@ -75,8 +75,7 @@ absl::StatusOr<uint32_t> Supervisor::Create(const base::Context& context,
 
 absl::Status Supervisor::StartShim(const base::Context& context, const CreateTask& request,
                                    Task& task) {
-  ASSIGN_OR_RETURN(task.log,
-                   ShimLog::Open(loop_->loop(), task.bundle.File("log"), task.bundle.id));
+  ASSIGN_OR_RETURN(task.log, ShimLog::Open(loop_->loop(), task.bundle.File("log"), task.bundle.id));
   if (!request.task_api_address.empty()) {
     task.sandboxed = true;
     ASSIGN_OR_RETURN(task.endpoint,
@@ -97,8 +96,7 @@ absl::Status Supervisor::StartShim(const base::Context& context, const CreateTas
 
 absl::Status Supervisor::ConnectShim(const TaskPtr& task, absl::Time deadline) {
   ASSIGN_OR_RETURN(task->shim,
-                   ShimClient::Connect(loop_->loop(), task->endpoint,
-                                       task->bundle.namespace_name,
+                   ShimClient::Connect(loop_->loop(), task->endpoint, task->bundle.namespace_name,
                                        std::min(deadline, absl::Now() + timeouts_.shim_load)));
   task->shim->OnClose([this, weak = std::weak_ptr(task)] {
     if (stopping_) return;
@@ -159,8 +157,7 @@ void Supervisor::ShutDownShim(Task& task) {
 absl::StatusOr<Exit> Supervisor::Delete(const base::Context& context, std::string_view id) {
   ASSIGN_OR_RETURN(const TaskPtr task,
                    table_.BeginEnd(context.namespace_name(), id, context.deadline()));
-  auto answer =
-      task->shim->CallAndWait(Budget(context, *task), "Delete", ProcessRequest(id, ""));
+  auto answer = task->shim->CallAndWait(Budget(context, *task), "Delete", ProcessRequest(id, ""));
   if (ttrpc::IsClosedError(answer.status())) return BuryDead(task);
   if (!answer.ok() && !absl::IsNotFound(answer.status())) {
     table_.Publish(task);  // Still there.
@@ -217,18 +214,18 @@ void Supervisor::RemoveBundle(const Task& task) {
 void Supervisor::PublishExit(const Task& task, const Exit& exit) {
   if (options_.events == nullptr) return;
   // containerd.events.TaskExit
-  const absl::Status published = options_.events->Publish(
-      {.timestamp = absl::Now(),
-       .namespace_name = task.bundle.namespace_name,
-       .topic = "/tasks/exit",
-       .payload = {.type_url = "containerd.events.TaskExit",
-                   .value = base::WireWriter()
-                                .Bytes(1, task.bundle.id)
-                                .Bytes(2, task.bundle.id)
-                                .Varint(3, exit.pid)
-                                .Varint(4, exit.status)
-                                .Time(5, exit.at)
-                                .Take()}});
+  const absl::Status published =
+      options_.events->Publish({.timestamp = absl::Now(),
+                                .namespace_name = task.bundle.namespace_name,
+                                .topic = "/tasks/exit",
+                                .payload = {.type_url = "containerd.events.TaskExit",
+                                            .value = base::WireWriter()
+                                                         .Bytes(1, task.bundle.id)
+                                                         .Bytes(2, task.bundle.id)
+                                                         .Varint(3, exit.pid)
+                                                         .Varint(4, exit.status)
+                                                         .Time(5, exit.at)
+                                                         .Take()}});
   if (published.ok()) MarkExitTold(task.bundle.path);
 }
 

@@ -210,8 +210,8 @@ class SupervisorTest : public testing::TestWithParam<ShimUnderTest> {
     const auto endpoint = ReadEndpoint(fmt::format("{}/state/{}/{}", dir_, namespace_, id));
     EXPECT_THAT(endpoint, IsOk());
     auto loop = base::EventLoopThread::Create();
-    auto shim = ShimClient::Connect((*loop)->loop(), *endpoint, namespace_,
-                                    absl::Now() + absl::Seconds(5));
+    auto shim =
+        ShimClient::Connect((*loop)->loop(), *endpoint, namespace_, absl::Now() + absl::Seconds(5));
     EXPECT_THAT(shim, IsOk());
     task_v3::ConnectRequest request;
     request.set_id(id);
@@ -245,8 +245,7 @@ class SupervisorTest : public testing::TestWithParam<ShimUnderTest> {
 };
 
 TEST_P(SupervisorTest, RunsATaskAndDeleteLeavesNothing) {
-  ASSERT_OK_AND_ASSIGN(const uint32_t pid,
-                       supervisor_->Create(context_, Request("one", "exit 7")));
+  ASSERT_OK_AND_ASSIGN(const uint32_t pid, supervisor_->Create(context_, Request("one", "exit 7")));
   EXPECT_EQ(::kill(static_cast<pid_t>(pid), 0), 0);
   EXPECT_THAT(supervisor_->Create(context_, Request("one", "exit 7")),
               StatusIs(absl::StatusCode::kAlreadyExists, "task one: already exists"));
@@ -265,8 +264,8 @@ TEST_P(SupervisorTest, RunsATaskAndDeleteLeavesNothing) {
   EXPECT_THAT(supervisor_->Delete(context_, "one"),
               StatusIs(absl::StatusCode::kNotFound, "task one not found"));
   ASSERT_TRUE(events_.Await("/tasks/delete"));
-  EXPECT_THAT(events_.Topics(), testing::ElementsAre("/tasks/create", "/tasks/start",
-                                                     "/tasks/exit", "/tasks/delete"));
+  EXPECT_THAT(events_.Topics(), testing::ElementsAre("/tasks/create", "/tasks/start", "/tasks/exit",
+                                                     "/tasks/delete"));
   ExpectNothingLeft("one");
 }
 
@@ -282,10 +281,10 @@ TEST_P(SupervisorTest, SameIdCanBeUsedAgainAtOnce) {
 TEST_P(SupervisorTest, KillExecAndPidsReachTheTask) {
   ASSERT_THAT(supervisor_->Create(context_, Request("two", "exec busybox sleep 1000")), IsOk());
   ASSERT_THAT(supervisor_->Start(context_, "two", ""), IsOk());
-  EXPECT_THAT(supervisor_->Delete(context_, "two"),
-              StatusIs(absl::StatusCode::kUnknown,
-                       testing::StartsWith(
-                           "failed to delete task: cannot delete a running process")));
+  EXPECT_THAT(
+      supervisor_->Delete(context_, "two"),
+      StatusIs(absl::StatusCode::kUnknown,
+               testing::StartsWith("failed to delete task: cannot delete a running process")));
   ASSERT_THAT(supervisor_->Exec(context_, "two", {.exec_id = "e1", .spec = ProcessSpec("exit 3")}),
               IsOk());
   ASSERT_THAT(supervisor_->Start(context_, "two", "e1"), IsOk());
@@ -321,7 +320,8 @@ TEST_P(SupervisorTest, DroppedWaitIsNotCalledAndAnotherIs) {
   ASSERT_OK_AND_ASSIGN(const Exit exit, AwaitExit("w", ""));
   EXPECT_EQ(exit.status, 137u);
   EXPECT_FALSE(called);
-  EXPECT_THAT(AwaitExit("nobody", ""), StatusIs(absl::StatusCode::kNotFound, "task nobody not found"));
+  EXPECT_THAT(AwaitExit("nobody", ""),
+              StatusIs(absl::StatusCode::kNotFound, "task nobody not found"));
 }
 
 TEST_P(SupervisorTest, FailedCreateLeavesNothing) {
@@ -329,10 +329,10 @@ TEST_P(SupervisorTest, FailedCreateLeavesNothing) {
   request.spec.value = R"({"ociVersion":"1.0.2","process":{"user":{"uid":0,"gid":0},
       "args":["/no/such"],"cwd":"/"},"root":{"path":"rootfs"},
       "linux":{"namespaces":[{"type":"mount"}]}})";
-  EXPECT_THAT(supervisor_->Create(context_, request),
-              StatusIs(absl::StatusCode::kUnknown,
-                       testing::StartsWith(
-                           "failed to create shim task: OCI runtime create failed: ")));
+  EXPECT_THAT(
+      supervisor_->Create(context_, request),
+      StatusIs(absl::StatusCode::kUnknown,
+               testing::StartsWith("failed to create shim task: OCI runtime create failed: ")));
   ExpectNothingLeft("bad");
   EXPECT_THAT(supervisor_->State(context_, "bad", ""), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(events_.Topics(), testing::IsEmpty());
@@ -341,12 +341,11 @@ TEST_P(SupervisorTest, FailedCreateLeavesNothing) {
 TEST_P(SupervisorTest, MissingRuntimeIsToldAndLeavesNothing) {
   CreateTask request = Request("none", "exit 0");
   request.runtime = "io.containerd.nosuch.v9";
-  EXPECT_THAT(
-      supervisor_->Create(context_, request),
-      StatusIs(absl::StatusCode::kUnknown,
-               "failed to start shim: failed to resolve runtime path: runtime "
-               "\"io.containerd.nosuch.v9\" binary not installed "
-               "\"containerd-shim-nosuch-v9\": file does not exist"));
+  EXPECT_THAT(supervisor_->Create(context_, request),
+              StatusIs(absl::StatusCode::kUnknown,
+                       "failed to start shim: failed to resolve runtime path: runtime "
+                       "\"io.containerd.nosuch.v9\" binary not installed "
+                       "\"containerd-shim-nosuch-v9\": file does not exist"));
   ExpectNothingLeft("none");
   request.id = "bad id";
   EXPECT_THAT(supervisor_->Create(context_, request),
@@ -355,9 +354,8 @@ TEST_P(SupervisorTest, MissingRuntimeIsToldAndLeavesNothing) {
 }
 
 TEST_P(SupervisorTest, DeathOfAShimIsReportedAndCleanedUp) {
-  ASSERT_OK_AND_ASSIGN(
-      const uint32_t pid,
-      supervisor_->Create(context_, Request("dead", "exec busybox sleep 1000")));
+  ASSERT_OK_AND_ASSIGN(const uint32_t pid,
+                       supervisor_->Create(context_, Request("dead", "exec busybox sleep 1000")));
   ASSERT_THAT(supervisor_->Start(context_, "dead", ""), IsOk());
   ASSERT_TRUE(events_.Await("/tasks/start"));
   const pid_t shim = ShimPid("dead");
@@ -410,9 +408,8 @@ TEST_P(SupervisorTest, RestartFindsRunningAndStoppedTasks) {
 }
 
 TEST_P(SupervisorTest, RestartReportsShimsThatDiedMeanwhile) {
-  ASSERT_OK_AND_ASSIGN(
-      const uint32_t pid,
-      supervisor_->Create(context_, Request("gone", "exec busybox sleep 1000")));
+  ASSERT_OK_AND_ASSIGN(const uint32_t pid,
+                       supervisor_->Create(context_, Request("gone", "exec busybox sleep 1000")));
   ASSERT_THAT(supervisor_->Start(context_, "gone", ""), IsOk());
   const pid_t shim = ShimPid("gone");
   StopSupervisor();
@@ -482,11 +479,11 @@ TEST_P(SupervisorTest, MuteShimHoldsUpNobody) {
   EXPECT_EQ(state.state, TaskState::kRunning);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shims, SupervisorTest,
-    testing::Values(ShimUnderTest{"Own", OwnShim()},
-                    ShimUnderTest{"Distribution", "/usr/bin/containerd-shim-runc-v2"}),
-    [](const auto& shim) { return shim.param.name; });
+INSTANTIATE_TEST_SUITE_P(Shims, SupervisorTest,
+                         testing::Values(ShimUnderTest{"Own", OwnShim()},
+                                         ShimUnderTest{"Distribution",
+                                                       "/usr/bin/containerd-shim-runc-v2"}),
+                         [](const auto& shim) { return shim.param.name; });
 
 }  // namespace
 }  // namespace ctrd::runtime

@@ -102,8 +102,7 @@ absl::StatusOr<Exit> FakeTaskRuntime::Delete(const base::Context& context, std::
 }
 
 absl::StatusOr<Exit> FakeTaskRuntime::DeleteProcess(const base::Context& context,
-                                                    std::string_view id,
-                                                    std::string_view exec_id) {
+                                                    std::string_view id, std::string_view exec_id) {
   const std::scoped_lock lock(mutex_);
   ASSIGN_OR_RETURN(ProcessState* const process, FindProcess(context, id, exec_id));
   const Exit exit = process->exit;
@@ -113,8 +112,7 @@ absl::StatusOr<Exit> FakeTaskRuntime::DeleteProcess(const base::Context& context
 }
 
 absl::StatusOr<ProcessState> FakeTaskRuntime::State(const base::Context& context,
-                                                    std::string_view id,
-                                                    std::string_view exec_id) {
+                                                    std::string_view id, std::string_view exec_id) {
   const std::scoped_lock lock(mutex_);
   ASSIGN_OR_RETURN(const ProcessState* const process, FindProcess(context, id, exec_id));
   return *process;
@@ -179,8 +177,7 @@ absl::StatusOr<std::vector<ProcessInfo>> FakeTaskRuntime::Pids(const base::Conte
 }
 
 absl::Status FakeTaskRuntime::Update(const base::Context& context, std::string_view id,
-                                     const base::Any&,
-                                     const std::map<std::string, std::string>&) {
+                                     const base::Any&, const std::map<std::string, std::string>&) {
   return State(context, id, "").status();
 }
 

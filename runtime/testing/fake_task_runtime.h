@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// FakeTaskRuntime: tasks that exist in memory only, for tests of what stands above a runtime. A task
-// ends when it is killed, or when the test says so (End).
+// FakeTaskRuntime: tasks that exist in memory only, for tests of what stands above a runtime. A
+// task ends when it is killed, or when the test says so (End).
 #pragma once
 
 #include <map>
@@ -43,8 +43,7 @@ class FakeTaskRuntime final : public TaskRuntime {
   absl::Status Resume(const base::Context& context, std::string_view id) override;
   absl::StatusOr<std::vector<ProcessInfo>> Pids(const base::Context& context,
                                                 std::string_view id) override;
-  absl::Status Update(const base::Context& context, std::string_view id,
-                      const base::Any& resources,
+  absl::Status Update(const base::Context& context, std::string_view id, const base::Any& resources,
                       const std::map<std::string, std::string>& annotations) override;
   absl::Status Checkpoint(const base::Context& context, std::string_view id,
                           const std::string& path, const base::Any& options) override;

@@ -80,8 +80,8 @@ void Client::Core::Start() {
     std::unique_lock lock(self->mutex);
     if (self->closed) return;
     const uint32_t events = self->unsent.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT;
-    const absl::Status added = self->loop->Add(
-        self->fd.get(), events, [self](uint32_t ready) { self->OnReady(ready); });
+    const absl::Status added =
+        self->loop->Add(self->fd.get(), events, [self](uint32_t ready) { self->OnReady(ready); });
     lock.unlock();
     if (!added.ok()) self->Shut();
   });
@@ -91,8 +91,8 @@ void Client::Core::Start() {
 void Client::Core::SendSome() {
   size_t sent = 0;
   while (sent < unsent.size()) {
-    const ssize_t count = ::send(fd.get(), unsent.data() + sent, unsent.size() - sent,
-                                 MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t count =
+        ::send(fd.get(), unsent.data() + sent, unsent.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) break;
     if (count < 0) return unsent.clear();  // The loop sees the connection end.

@@ -99,8 +99,9 @@ absl::StatusOr<Request> DecodeRequest(std::string_view data) {
     }
   }
   if (!reader.ok()) {
-    return absl::InvalidArgumentError("unmarshal request error: proto: cannot parse invalid "
-                                      "wire-format data");
+    return absl::InvalidArgumentError(
+        "unmarshal request error: proto: cannot parse invalid "
+        "wire-format data");
   }
   return request;
 }

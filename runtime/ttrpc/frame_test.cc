@@ -85,8 +85,7 @@ TEST(Frame, ForwardedEventIsTheWorkedExample) {
 }
 
 TEST(Frame, RequestIsReadBackWhole) {
-  ASSERT_OK_AND_ASSIGN(Request request,
-                       DecodeRequest(FromHex(kConnectFrame).substr(kHeaderBytes)));
+  ASSERT_OK_AND_ASSIGN(Request request, DecodeRequest(FromHex(kConnectFrame).substr(kHeaderBytes)));
   EXPECT_EQ(request.service, "containerd.task.v3.Task");
   EXPECT_EQ(request.method, "Connect");
   EXPECT_EQ(FirstValue(request.metadata, kNamespaceKey), "default");

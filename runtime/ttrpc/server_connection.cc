@@ -50,8 +50,7 @@ bool ServerConnection::Take(Frame frame) {
   if (frame.oversize != 0) {
     Refuse(stream, OversizeError(frame.oversize));
   } else if (stream % 2 == 0) {
-    Refuse(stream,
-           absl::InvalidArgumentError("StreamID must be odd for client initiated streams"));
+    Refuse(stream, absl::InvalidArgumentError("StreamID must be odd for client initiated streams"));
   } else if (frame.type == kData) {
     // All methods here are unary: data has no place, and ends the call it came for.
     if (const auto call = calls_.find(stream); call != calls_.end()) {
@@ -86,13 +85,12 @@ void ServerConnection::Dispatch(uint32_t stream, const Request& request) {
   }
   Timer timer;
   if (request.timeout_nanoseconds != 0) {
-    timer = loop_->After(absl::Nanoseconds(request.timeout_nanoseconds),
-                         [weak = weak_from_this(), stream] {
-                           if (const auto self = weak.lock()) {
-                             self->Answer(stream, base::MakeError(
-                                                      absl::StatusCode::kDeadlineExceeded, ""));
-                           }
-                         });
+    timer = loop_->After(
+        absl::Nanoseconds(request.timeout_nanoseconds), [weak = weak_from_this(), stream] {
+          if (const auto self = weak.lock()) {
+            self->Answer(stream, base::MakeError(absl::StatusCode::kDeadlineExceeded, ""));
+          }
+        });
   }
   calls_[stream] = timer;
   handler->second({request.method, request.payload, request.metadata},

@@ -262,9 +262,7 @@ TEST_F(TtrpcTest, LostConnectionEndsCallsThenTellsTheOwner) {
     note(IsClosedError(response.status()) ? "call" : response.status().ToString());
   });
   AwaitHeld(1);
-  OnServer([&] {
-    server_.reset();
-  });
+  OnServer([&] { server_.reset(); });
   std::unique_lock lock(mutex);
   condition.wait(lock, [&] { return order.size() == 2; });
   EXPECT_EQ(order, (std::vector<std::string>{"call", "closed"}));
@@ -328,9 +326,8 @@ TEST_F(TtrpcTest, StreamsMustGrow) {
   peer.ExpectEcho(5);
   for (const uint32_t stream : {5u, 3u}) {
     peer.Write(RawPeer::Header(0, stream, kRequest));
-    EXPECT_THAT(peer.Read().second,
-                StatusIs(absl::StatusCode::kInvalidArgument,
-                         "StreamID cannot be re-used and must increment"));
+    EXPECT_THAT(peer.Read().second, StatusIs(absl::StatusCode::kInvalidArgument,
+                                             "StreamID cannot be re-used and must increment"));
   }
   peer.ExpectEcho(7);
 }
@@ -338,8 +335,8 @@ TEST_F(TtrpcTest, StreamsMustGrow) {
 TEST_F(TtrpcTest, DataWithoutAStreamIsRefused) {
   RawPeer peer(path_);
   peer.Write(RawPeer::Header(3, 9, kData) + "abc");
-  EXPECT_THAT(peer.Read().second, StatusIs(absl::StatusCode::kInvalidArgument,
-                                           "StreamID is no longer active"));
+  EXPECT_THAT(peer.Read().second,
+              StatusIs(absl::StatusCode::kInvalidArgument, "StreamID is no longer active"));
   peer.ExpectEcho(9);
 }
 
@@ -352,8 +349,8 @@ TEST_F(TtrpcTest, UnknownTypesAreIgnored) {
 TEST_F(TtrpcTest, BrokenEnvelopeUsesUpItsStream) {
   RawPeer peer(path_);
   peer.Write(RawPeer::Header(2, 1, kRequest) + "\x0a\x7f");
-  EXPECT_THAT(peer.Read().second, StatusIs(absl::StatusCode::kInvalidArgument,
-                                           HasSubstr("unmarshal request error: ")));
+  EXPECT_THAT(peer.Read().second,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("unmarshal request error: ")));
   peer.Write(*EncodeRequestFrame(1, {.service = "test.Test", .method = "Echo"}));
   EXPECT_THAT(peer.Read().second, StatusIs(absl::StatusCode::kInvalidArgument,
                                            "StreamID cannot be re-used and must increment"));

@@ -108,8 +108,7 @@ absl::Status CopySpecial(const Entry& entry) {
 
 class TreeCopier {
  public:
-  TreeCopier(base::UniqueFd from, base::UniqueFd to)
-      : from_(std::move(from)), to_(std::move(to)) {}
+  TreeCopier(base::UniqueFd from, base::UniqueFd to) : from_(std::move(from)), to_(std::move(to)) {}
 
   absl::Status Run();
 
@@ -121,7 +120,7 @@ class TreeCopier {
 
   const base::UniqueFd from_;
   const base::UniqueFd to_;
-  std::vector<std::string> todo_ = {"."};  // Directories, below the roots.
+  std::vector<std::string> todo_ = {"."};                         // Directories, below the roots.
   std::vector<std::pair<std::string, struct stat>> directories_;  // In the order they were made.
   std::map<std::pair<dev_t, ino_t>, std::string> copies_;         // Of files with several names.
 };
@@ -176,8 +175,8 @@ absl::Status TreeCopier::CopyDirectory(const std::string& path) {
     }
     const std::string name = next->d_name;
     if (name == "." || name == "..") continue;
-    Entry entry{.from = from_fd, .to = to.get(), .name = name, .path = path + "/" + name,
-                .info = {}};
+    Entry entry{
+        .from = from_fd, .to = to.get(), .name = name, .path = path + "/" + name, .info = {}};
     RETURN_IF_ERROR(CopyEntry(entry));
   }
 }
@@ -204,8 +203,7 @@ absl::Status CopyTree(const std::string& source, const std::string& destination)
   auto from = base::Open(source, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!from.ok()) return base::Annotate(from.status(), context);
   if (::mkdir(destination.c_str(), 0700) != 0) return base::ErrnoStatus("mkdir", destination);
-  ASSIGN_OR_RETURN(base::UniqueFd to,
-                   base::Open(destination, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  ASSIGN_OR_RETURN(base::UniqueFd to, base::Open(destination, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   return base::Annotate(TreeCopier(*std::move(from), std::move(to)).Run(), context);
 }
 

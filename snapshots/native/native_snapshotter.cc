@@ -47,8 +47,7 @@ absl::StatusOr<base::Mounts> NativeDisk::MountsFor(const Record& record) {
   const bool is_view = record.info.kind == Kind::kView;
   const uint64_t shown =
       is_view && !record.parent_ids.empty() ? record.parent_ids.front() : record.id;
-  return base::Mounts{
-      {"bind", directories_->PathOf(shown), "", {"rbind", is_view ? "ro" : "rw"}}};
+  return base::Mounts{{"bind", directories_->PathOf(shown), "", {"rbind", is_view ? "ro" : "rw"}}};
 }
 
 }  // namespace

@@ -16,9 +16,8 @@ using base::StatusIs;
 using testing::ElementsAre;
 
 INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterSuite,
-                         testing::Values(SnapshotterDriver{.name = "Native",
-                                                           .open = OpenNativeSnapshotter,
-                                                           .rebases = false}),
+                         testing::Values(SnapshotterDriver{
+                             .name = "Native", .open = OpenNativeSnapshotter, .rebases = false}),
                          [](const auto& instance) { return instance.param.name; });
 
 class NativeTest : public testing::Test {

@@ -14,9 +14,9 @@ namespace ctrd::snapshots {
 bool IsKernelAtLeast(std::string_view release, int major, int minor);
 
 bool InUserNamespace();
-bool CanMapIds();                            // Lower directories may be id-mapped mounts.
+bool CanMapIds();                              // Lower directories may be id-mapped mounts.
 bool NeedsUserXattr(const std::string& root);  // "userxattr" is possible and needed.
-bool HasIndex();                             // The kernel knows the option "index".
+bool HasIndex();                               // The kernel knows the option "index".
 absl::StatusOr<bool> SupportsEntryTypes(const std::string& directory);  // readdir tells d_type.
 
 }  // namespace ctrd::snapshots

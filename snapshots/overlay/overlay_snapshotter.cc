@@ -120,8 +120,7 @@ absl::StatusOr<base::Mounts> OverlayDisk::MountsFor(const Record& record) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Snapshotter>> OpenOverlaySnapshotter(
-    const OverlayOptions& options) {
+absl::StatusOr<std::unique_ptr<Snapshotter>> OpenOverlaySnapshotter(const OverlayOptions& options) {
   ASSIGN_OR_RETURN(auto directories, SnapshotDirectories::Open(options.root));
   ASSIGN_OR_RETURN(const bool supported, SupportsEntryTypes(options.root));
   if (!supported) {
@@ -131,11 +130,10 @@ absl::StatusOr<std::unique_ptr<Snapshotter>> OpenOverlaySnapshotter(
         options.root);
   }
   using Discarding = LocalSnapshotterOptions::Discarding;
-  return OpenLocalSnapshotter(
-      {.root = options.root,
-       .discarding =
-           options.sync_remove ? Discarding::kAtOnceAndByCleanup : Discarding::kByCleanup},
-      std::make_unique<OverlayDisk>(options, std::move(directories)));
+  return OpenLocalSnapshotter({.root = options.root,
+                               .discarding = options.sync_remove ? Discarding::kAtOnceAndByCleanup
+                                                                 : Discarding::kByCleanup},
+                              std::make_unique<OverlayDisk>(options, std::move(directories)));
 }
 
 std::vector<std::string> OverlayCapabilities(const OverlayOptions& options) {

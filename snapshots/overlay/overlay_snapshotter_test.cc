@@ -84,17 +84,19 @@ TEST_F(OverlayTest, MountsAreThoseClientsKnow) {
   ASSERT_OK_AND_ASSIGN(auto view, snapshotter_->View(context_, "v1", "one", {}));
   EXPECT_THAT(view, ElementsAre(base::Mount{"bind", PathOf(1, "fs"), "", {"ro", "rbind"}}));
   ASSERT_OK_AND_ASSIGN(auto child, snapshotter_->Prepare(context_, "edit", "one", {}));
-  EXPECT_THAT(child, ElementsAre(base::Mount{"overlay", "overlay", "",
-                                             {"workdir=" + PathOf(3, "work"),
-                                              "upperdir=" + PathOf(3, "fs"),
-                                              "lowerdir=" + PathOf(1, "fs"), "volatile",
-                                              "index=on"}}));
+  EXPECT_THAT(
+      child, ElementsAre(base::Mount{"overlay",
+                                     "overlay",
+                                     "",
+                                     {"workdir=" + PathOf(3, "work"), "upperdir=" + PathOf(3, "fs"),
+                                      "lowerdir=" + PathOf(1, "fs"), "volatile", "index=on"}}));
   ASSERT_THAT(snapshotter_->Commit(context_, "two", "edit", {}, ""), IsOk());
   ASSERT_OK_AND_ASSIGN(auto deep, snapshotter_->View(context_, "v2", "two", {}));
-  EXPECT_THAT(deep, ElementsAre(base::Mount{
-                        "overlay", "overlay", "",
-                        {"lowerdir=" + PathOf(3, "fs") + ":" + PathOf(1, "fs"), "volatile",
-                         "index=on"}}));
+  EXPECT_THAT(deep, ElementsAre(base::Mount{"overlay",
+                                            "overlay",
+                                            "",
+                                            {"lowerdir=" + PathOf(3, "fs") + ":" + PathOf(1, "fs"),
+                                             "volatile", "index=on"}}));
   ASSERT_OK_AND_ASSIGN(auto empty, snapshotter_->View(context_, "v3", "", {}));
   EXPECT_THAT(empty, ElementsAre(base::Mount{"bind", PathOf(5, "fs"), "", {"ro", "rbind"}}));
 }
@@ -114,8 +116,8 @@ TEST_F(OverlayTest, MappingLabelsMakeOptionsAndAnOwner) {
   EXPECT_EQ(StatOf(PathOf(1, "fs")).st_gid, 2000u);
   EXPECT_EQ(StatOf(PathOf(1, "work")).st_uid, 0u);
   if (CanMapIds()) {
-    EXPECT_THAT(mounts[0].options, ElementsAre("uidmap=5:1:1,0:1000:65536",
-                                               "gidmap=0:2000:65536", "rw", "rbind"));
+    EXPECT_THAT(mounts[0].options,
+                ElementsAre("uidmap=5:1:1,0:1000:65536", "gidmap=0:2000:65536", "rw", "rbind"));
   }
   ASSERT_THAT(snapshotter_->Commit(context_, "base", "a", {}, ""), IsOk());
   ASSERT_THAT(snapshotter_->Prepare(context_, "child", "base", {}), IsOk());
@@ -134,8 +136,7 @@ TEST_F(OverlayTest, TheUpperDirectoryCanBeALabel) {
   options_.upperdir_label = true;
   Open();
   ASSERT_THAT(snapshotter_->Prepare(context_, "a", "", {}), IsOk());
-  const auto label =
-      testing::Pair("containerd.io/snapshot/overlay.upperdir", PathOf(1, "fs"));
+  const auto label = testing::Pair("containerd.io/snapshot/overlay.upperdir", PathOf(1, "fs"));
   EXPECT_THAT(snapshotter_->Stat(context_, "a")->labels, ElementsAre(label));
   EXPECT_THAT(snapshotter_->Update(context_, {.name = "a"}, {})->labels, ElementsAre(label));
 }

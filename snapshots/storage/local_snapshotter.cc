@@ -51,9 +51,8 @@ class LocalSnapshotter : public Snapshotter {
   absl::Status DiscardGarbage(const base::Context& context);
 
  private:
-  absl::StatusOr<base::Mounts> Create(const base::Context& context, Kind kind,
-                                      std::string_view key, std::string_view parent,
-                                      const Labels& labels);
+  absl::StatusOr<base::Mounts> Create(const base::Context& context, Kind kind, std::string_view key,
+                                      std::string_view parent, const Labels& labels);
   Info InfoOf(const Record& record) const;
 
   const std::unique_ptr<RecordStore> records_;
@@ -62,8 +61,7 @@ class LocalSnapshotter : public Snapshotter {
 };
 
 absl::StatusOr<base::Mounts> LocalSnapshotter::Create(const base::Context& context, Kind kind,
-                                                      std::string_view key,
-                                                      std::string_view parent,
+                                                      std::string_view key, std::string_view parent,
                                                       const Labels& labels) {
   RETURN_IF_ERROR(context.Check());
   const Reservation reservation = records_->Reserve();
@@ -182,8 +180,8 @@ absl::StatusOr<std::unique_ptr<Snapshotter>> OpenLocalSnapshotter(
   ASSIGN_OR_RETURN(const std::vector<std::string> names, disk->List());
   for (const std::string& name : names) first_id = std::max(first_id, IdOf(name) + 1);
   ASSIGN_OR_RETURN(auto records, RecordStore::Open(options.root + "/metadata.lmdb", first_id));
-  auto snapshotter = std::make_unique<LocalSnapshotter>(std::move(records), std::move(disk),
-                                                        options.discarding);
+  auto snapshotter =
+      std::make_unique<LocalSnapshotter>(std::move(records), std::move(disk), options.discarding);
   if (options.discarding == Discarding::kAtOnce) {
     const absl::Status status = snapshotter->DiscardGarbage(base::Context());
     if (!status.ok()) {

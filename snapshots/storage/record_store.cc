@@ -178,8 +178,8 @@ absl::StatusOr<Record> RecordStore::FindForCommit(std::string_view name, std::st
   RETURN_IF_ERROR(store_->View([&](ReadTransaction& read) -> absl::Status {
     ASSIGN_OR_RETURN(record, ActiveToCommit(read, name, key));
     const bool rebases = record.info.parent.empty();
-    ASSIGN_OR_RETURN(record.parent_ids, rebases ? LineageOfNewChild(read, parent)
-                                                : Lineage(read, record.info.parent));
+    ASSIGN_OR_RETURN(record.parent_ids,
+                     rebases ? LineageOfNewChild(read, parent) : Lineage(read, record.info.parent));
     return absl::OkStatus();
   }));
   return record;

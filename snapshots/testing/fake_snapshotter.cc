@@ -16,8 +16,7 @@ absl::StatusOr<base::Mounts> FakeSnapshotter::Prepare(const base::Context&, std:
 }
 
 absl::StatusOr<base::Mounts> FakeSnapshotter::View(const base::Context&, std::string_view key,
-                                                   std::string_view parent,
-                                                   const Labels& labels) {
+                                                   std::string_view parent, const Labels& labels) {
   return Add(Kind::kView, key, parent, labels);
 }
 
@@ -43,8 +42,7 @@ absl::StatusOr<base::Mounts> FakeSnapshotter::Add(Kind kind, std::string_view ke
   return mounts;
 }
 
-absl::StatusOr<base::Mounts> FakeSnapshotter::MountsOf(const base::Context&,
-                                                       std::string_view key) {
+absl::StatusOr<base::Mounts> FakeSnapshotter::MountsOf(const base::Context&, std::string_view key) {
   const absl::MutexLock lock(&mutex_);
   RETURN_IF_ERROR(TakeFailure());
   ASSIGN_OR_RETURN(const Record* record, Find(key));
@@ -61,7 +59,7 @@ absl::Status FakeSnapshotter::Commit(const base::Context&, std::string_view name
   RETURN_IF_ERROR(TakeFailure());
   if (name.empty()) return base::InvalidArgument("snapshot name must not be empty");
   if (records_.contains(name)) return SnapshotAlreadyExists(name);
-  ASSIGN_OR_RETURN(Record* active, Find(key));
+  ASSIGN_OR_RETURN(Record * active, Find(key));
   if (active->info.kind != Kind::kActive) {
     return base::FailedPrecondition("snapshot {} is not active", base::Quote(key));
   }
@@ -102,7 +100,7 @@ absl::StatusOr<Info> FakeSnapshotter::Update(const base::Context&, const Info& i
                                              const LabelsUpdate& update) {
   const absl::MutexLock lock(&mutex_);
   RETURN_IF_ERROR(TakeFailure());
-  ASSIGN_OR_RETURN(Record* record, Find(info.name));
+  ASSIGN_OR_RETURN(Record * record, Find(info.name));
   ApplyLabels(info.labels, update, record->info.labels);
   record->info.updated = absl::Now();
   return record->info;

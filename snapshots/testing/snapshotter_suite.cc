@@ -101,9 +101,8 @@ TEST_P(SnapshotterSuite, ACommittedSnapshotTakesTheNameAndTheKeyIsGone) {
 TEST_P(SnapshotterSuite, ACommitHasExactlyItsOwnLabels) {
   ASSERT_THAT(snapshotter_->Prepare(context_, "a", "", {{"containerd.io/snapshot/x", "1"}}),
               IsOk());
-  ASSERT_THAT(
-      snapshotter_->Commit(context_, "base", "a", {{"containerd.io/snapshot/y", "2"}}, ""),
-      IsOk());
+  ASSERT_THAT(snapshotter_->Commit(context_, "base", "a", {{"containerd.io/snapshot/y", "2"}}, ""),
+              IsOk());
   EXPECT_THAT(snapshotter_->Stat(context_, "base")->labels,
               ElementsAre(Pair("containerd.io/snapshot/y", "2")));
 }
@@ -151,8 +150,7 @@ TEST_P(SnapshotterSuite, OnlyActiveSnapshotsCanBeCommitted) {
 
 TEST_P(SnapshotterSuite, ACommittedSnapshotHasNoMounts) {
   Commit("base");
-  EXPECT_THAT(snapshotter_->MountsOf(context_, "base"),
-              StatusIs(StatusCode::kFailedPrecondition));
+  EXPECT_THAT(snapshotter_->MountsOf(context_, "base"), StatusIs(StatusCode::kFailedPrecondition));
   EXPECT_THAT(snapshotter_->MountsOf(context_, "nobody"),
               StatusIs(StatusCode::kNotFound, "snapshot nobody does not exist: not found"));
 }
@@ -164,8 +162,7 @@ TEST_P(SnapshotterSuite, ACommitMayBringAParent) {
               StatusIs(StatusCode::kNotFound));
   ASSERT_THAT(snapshotter_->Commit(context_, "top", "a", {}, "base"), IsOk());
   EXPECT_EQ(snapshotter_->Stat(context_, "top")->parent, "base");
-  EXPECT_THAT(snapshotter_->Remove(context_, "base"),
-              StatusIs(StatusCode::kFailedPrecondition));
+  EXPECT_THAT(snapshotter_->Remove(context_, "base"), StatusIs(StatusCode::kFailedPrecondition));
 }
 
 TEST_P(SnapshotterSuite, ASnapshotKeepsTheParentItHas) {
@@ -200,10 +197,10 @@ TEST_P(SnapshotterSuite, AKeyCanBeUsedAgain) {
 }
 
 TEST_P(SnapshotterSuite, AnUpdateReplacesAllLabels) {
-  ASSERT_THAT(snapshotter_->Prepare(context_, "a", "",
-                                    {{"containerd.io/snapshot/x", "1"},
-                                     {"containerd.io/snapshot/y", "1"}}),
-              IsOk());
+  ASSERT_THAT(
+      snapshotter_->Prepare(context_, "a", "",
+                            {{"containerd.io/snapshot/x", "1"}, {"containerd.io/snapshot/y", "1"}}),
+      IsOk());
   const absl::Time created = snapshotter_->Stat(context_, "a")->created;
   Info wanted{.name = "a", .labels = {{"containerd.io/snapshot/x", "2"}}};
   ASSERT_OK_AND_ASSIGN(Info info, snapshotter_->Update(context_, wanted, LabelsUpdate{}));
@@ -214,13 +211,13 @@ TEST_P(SnapshotterSuite, AnUpdateReplacesAllLabels) {
 }
 
 TEST_P(SnapshotterSuite, AnUpdateCanNameItsLabels) {
-  ASSERT_THAT(snapshotter_->Prepare(context_, "a", "",
-                                    {{"containerd.io/snapshot/x", "1"},
-                                     {"containerd.io/snapshot/y", "1"}}),
-              IsOk());
-  const Info wanted{.name = "a",
-                    .labels = {{"containerd.io/snapshot/z", "3"},
-                               {"containerd.io/snapshot/ignored", "4"}}};
+  ASSERT_THAT(
+      snapshotter_->Prepare(context_, "a", "",
+                            {{"containerd.io/snapshot/x", "1"}, {"containerd.io/snapshot/y", "1"}}),
+      IsOk());
+  const Info wanted{
+      .name = "a",
+      .labels = {{"containerd.io/snapshot/z", "3"}, {"containerd.io/snapshot/ignored", "4"}}};
   const LabelsUpdate update{.replace_all = false,
                             .keys = {"containerd.io/snapshot/z", "containerd.io/snapshot/x"}};
   ASSERT_OK_AND_ASSIGN(Info info, snapshotter_->Update(context_, wanted, update));
@@ -232,8 +229,7 @@ TEST_P(SnapshotterSuite, AnUpdateCanNameItsLabels) {
 
 TEST_P(SnapshotterSuite, AWalkIsInOrderOfTheKeyAndFiltered) {
   for (const char* name : {"c", "a", "b/x", "b"}) Commit(name);
-  ASSERT_THAT(snapshotter_->Prepare(context_, "active", "a",
-                                    {{"containerd.io/snapshot/x", "1"}}),
+  ASSERT_THAT(snapshotter_->Prepare(context_, "active", "a", {{"containerd.io/snapshot/x", "1"}}),
               IsOk());
   EXPECT_THAT(Keys(), ElementsAre("a", "active", "b", "b/x", "c"));
   EXPECT_THAT(Keys("kind==active"), ElementsAre("active"));
@@ -295,9 +291,9 @@ TEST_P(SnapshotterSuite, CleanupDisturbsNobody) {
 TEST_P(SnapshotterSuite, SnapshotsOutliveTheDriver) {
   if (!GetParam().is_persistent) GTEST_SKIP() << "not persistent";
   Commit("base");
-  ASSERT_OK_AND_ASSIGN(base::Mounts mounts,
-                       snapshotter_->Prepare(context_, "a", "base",
-                                             {{"containerd.io/snapshot/x", "1"}}));
+  ASSERT_OK_AND_ASSIGN(
+      base::Mounts mounts,
+      snapshotter_->Prepare(context_, "a", "base", {{"containerd.io/snapshot/x", "1"}}));
   const Info before = *snapshotter_->Stat(context_, "a");
   const Usage usage = *snapshotter_->UsageOf(context_, "base");
   Reopen();

@@ -32,7 +32,7 @@ void Write(const std::string& path, std::string_view data) {
 
 std::string Read(const std::string& path) { return base::ReadFile(path).value_or("<missing>"); }
 
-#define SKIP_WITHOUT_MOUNTS()                                          \
+#define SKIP_WITHOUT_MOUNTS()                                            \
   if (!GetParam().keeps_files) GTEST_SKIP() << "a driver without files"; \
   if (!CanMount()) GTEST_SKIP() << "needs root"
 
@@ -111,9 +111,7 @@ TEST_P(SnapshotterSuite, AChainOfManySnapshotsCanBeMounted) {
     ASSERT_OK_AND_ASSIGN(base::Mounts mounts,
                          snapshotter_->Prepare(context_, "edit-" + name, parent, {}));
     if (i == 0 || i == kLayers - 1) {
-      Mounted(mounts, [i](const std::string& at) {
-        Write(fmt::format("{}/file-{}", at, i), "x");
-      });
+      Mounted(mounts, [i](const std::string& at) { Write(fmt::format("{}/file-{}", at, i), "x"); });
     }
     ASSERT_THAT(snapshotter_->Commit(context_, name, "edit-" + name, {}, ""), IsOk());
     parent = name;

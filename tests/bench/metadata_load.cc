@@ -24,7 +24,8 @@ std::atomic<bool> failed{false};
 
 bool Check(const grpc::Status& status, const char* call) {
   if (status.ok()) return true;
-  if (!failed.exchange(true)) std::fprintf(stderr, "%s: %s\n", call, status.error_message().c_str());
+  if (!failed.exchange(true))
+    std::fprintf(stderr, "%s: %s\n", call, status.error_message().c_str());
   return false;
 }
 

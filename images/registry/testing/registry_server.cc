@@ -55,7 +55,8 @@ absl::StatusOr<std::unique_ptr<RegistryServer>> RegistryServer::Start() {
   const std::string config = server->directory_ + "/config.yml";
   RETURN_IF_ERROR(base::WriteFileAtomically(
       config,
-      fmt::format("version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n"
+      fmt::format("version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\nstorage:\n  "
+                  "filesystem: {{rootdirectory: {}}}\n"
                   "http: {{addr: '{}'}}\n",
                   server->directory_ + "/data", server->host_),
       0600));

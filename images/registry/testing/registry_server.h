@@ -10,8 +10,8 @@
 
 namespace ctrd::registry {
 
-// A real registry (docker-registry) on a port of 127.0.0.1, with its blobs in a directory of its own
-// that goes with it.  kNotFound when the program is not installed.
+// A real registry (docker-registry) on a port of 127.0.0.1, with its blobs in a directory of its
+// own that goes with it.  kNotFound when the program is not installed.
 class RegistryServer {
  public:
   static absl::StatusOr<std::unique_ptr<RegistryServer>> Start();

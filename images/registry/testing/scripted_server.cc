@@ -73,9 +73,10 @@ void ScriptedServer::Serve(int connection) {
       for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
       request.headers[name] = line.substr(std::min(colon + 2, line.size()));
     }
-    wanted = end + 4 + (request.headers.contains("content-length")
-                            ? std::stoul(request.headers["content-length"])
-                            : 0);
+    wanted =
+        end + 4 +
+        (request.headers.contains("content-length") ? std::stoul(request.headers["content-length"])
+                                                    : 0);
   }
   request.body = text.substr(end + 4);
   {

@@ -79,7 +79,8 @@ class FakeLeaseManager : public images::LeaseManager {
   }
   absl::Status Delete(const base::Context&, std::string_view id) override {
     const std::lock_guard lock(mutex_);
-    return held_.erase(std::string(id)) == 1 ? absl::OkStatus() : base::NotFound("lease \"{}\"", id);
+    return held_.erase(std::string(id)) == 1 ? absl::OkStatus()
+                                             : base::NotFound("lease \"{}\"", id);
   }
   absl::Status AddResource(const base::Context&, std::string_view,
                            const images::LeaseResource&) override {

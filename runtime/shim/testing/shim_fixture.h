@@ -155,8 +155,15 @@ class ShimTest : public testing::Test {
   absl::StatusOr<std::string> RunShim(std::vector<std::string> action, const std::string& id,
                                       std::string_view input, bool new_daemon = true) {
     base::SpawnOptions options;
-    options.argv = {kShim, "-namespace", "shimtest", "-address", directory_ + "/c.sock",
-                    "-publish-binary", "/bin/false", "-id", id};
+    options.argv = {kShim,
+                    "-namespace",
+                    "shimtest",
+                    "-address",
+                    directory_ + "/c.sock",
+                    "-publish-binary",
+                    "/bin/false",
+                    "-id",
+                    id};
     if (action[0] == "delete") {
       options.argv.insert(options.argv.end(), {"-bundle", Bundle(id)});
     }
@@ -228,7 +235,9 @@ class ShimTest : public testing::Test {
     request.mutable_options()->set_value(Options().value);
     return request;
   }
-  auto Create(const std::string& id) { return Call<task::CreateTaskResponse>("Create", CreateRequest(id)); }
+  auto Create(const std::string& id) {
+    return Call<task::CreateTaskResponse>("Create", CreateRequest(id));
+  }
   auto Start(const std::string& id, const std::string& exec = "") {
     return On<task::StartResponse, task::StartRequest>("Start", id, exec);
   }
@@ -257,9 +266,8 @@ class ShimTest : public testing::Test {
     request.set_stdout(out);
     request.set_terminal(terminal);
     if (!terminal) request.set_stderr(out);
-    request.mutable_spec()->set_value(
-        fmt::format(R"({{"args":["/bin/sh","-c",{}],"env":["PATH=/bin"],"cwd":"/"}})",
-                    Quoted(script)));
+    request.mutable_spec()->set_value(fmt::format(
+        R"({{"args":["/bin/sh","-c",{}],"env":["PATH=/bin"],"cwd":"/"}})", Quoted(script)));
     return Call<Nothing>("Exec", request);
   }
   // Creates and starts a container in a shim of its own.
