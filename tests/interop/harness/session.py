@@ -69,6 +69,9 @@ class Session:
     def __enter__(self):
         try:
             self.daemon.start()
+            # The collector's first run comes 100 ms after the start and takes what no lease holds: what a quick
+            # client had put there by then. Had now, it comes before anything is there.
+            self.collect()
         except BaseException:
             self._clean_up()
             raise
