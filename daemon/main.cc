@@ -54,6 +54,7 @@ void AdjustOomScore(int64_t score) {
 absl::Status Serve(plugin::Registry& registry, const config::Config& config) {
   const absl::Time start = absl::Now();
   RETURN_IF_ERROR(InstallLogSink(config.log_level, config.log_format));
+  SignalWatch signals;
   base::LogInfo("starting containerd", {{"revision", kRevision}, {"version", kVersion}});
   RETURN_IF_ERROR(PrepareDirectories(config));
   AdjustOomScore(config.oom_score);
@@ -64,11 +65,12 @@ absl::Status Serve(plugin::Registry& registry, const config::Config& config) {
                        record->uri() == "io.containerd.metadata.v1.bolt";
     if (vital && !record->status.ok()) return record->status;
   }
+  signals.Serving();
   builtins::AfterServing(registry);
   (void)::sd_notify(0, "READY=1");  // Nobody listens outside of systemd.
   base::LogInfo(fmt::format("containerd successfully booted in {:f}s",
                             absl::ToDoubleSeconds(absl::Now() - start)));
-  const int signal = WaitForEnd();
+  const int signal = signals.WaitForEnd();
   base::LogInfo("stopping", {{"signal", signal}});
   (void)::sd_notify(0, "STOPPING=1");
   return absl::OkStatus();

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/files.h"
@@ -60,14 +61,38 @@ void BlockSignals() {
   ::signal(SIGPIPE, SIG_IGN);
 }
 
-int WaitForEnd() {
+SignalWatch::SignalWatch() : state_(std::make_shared<State>()) {
+  std::thread([state = state_] { Serve(*state); }).detach();
+}
+
+void SignalWatch::Serve(State& state) {
   const sigset_t handled = HandledSignals();
   for (;;) {
     int number = 0;
     if (::sigwait(&handled, &number) != 0) continue;
-    if (number != SIGUSR1) return number;
-    DumpThreads();
+    if (number == SIGUSR1) {
+      DumpThreads();
+      continue;
+    }
+    const std::lock_guard lock(state.mutex);
+    if (!state.serving) {
+      base::LogInfo("stopping before the start is done", {{"signal", number}});
+      ::_exit(0);
+    }
+    state.number = number;
+    state.changed.notify_all();
   }
+}
+
+void SignalWatch::Serving() {
+  const std::lock_guard lock(state_->mutex);
+  state_->serving = true;
+}
+
+int SignalWatch::WaitForEnd() {
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait(lock, [this] { return state_->number != 0; });
+  return state_->number;
 }
 
 }  // namespace ctrd
