@@ -24,6 +24,23 @@ std::vector<Flag> ContainerFlags();
 // Only of `run`: cgroup, cpus, user namespaces, ….
 std::vector<Flag> RunResourceFlags();
 
+// Flags that only `run` has; for `containers create` they have their defaults.
+class RunFlags {
+ public:
+  explicit RunFlags(const Invocation& invocation)
+      : invocation_(invocation), is_run_(invocation.Declares("cgroup")) {}
+
+  bool is_run() const { return is_run_; }
+  std::string Text(std::string_view name) const { return is_run_ ? invocation_.Text(name) : ""; }
+  double Real(std::string_view name) const { return is_run_ ? invocation_.Real(name) : 0; }
+  bool Switch(std::string_view name) const { return is_run_ && invocation_.Switch(name); }
+  bool IsSet(std::string_view name) const { return is_run_ && invocation_.IsSet(name); }
+
+ private:
+  const Invocation& invocation_;
+  bool is_run_;
+};
+
 // Everything the flags say that can be found wrong without asking the daemon.
 absl::Status CheckContainerFlags(const Invocation& invocation);
 
@@ -42,11 +59,5 @@ absl::StatusOr<runtime::Spec> MakeSpec(const Invocation& invocation, const SpecS
 
 // Options for the runc shim.
 absl::StatusOr<containerd::runc::v1::Options> RuncOptions(const Invocation& invocation);
-
-absl::StatusOr<std::vector<runtime::IdMapping>> ParseIdMappings(
-    const std::vector<std::string>& texts);
-
-// "type=bind,src=/a,dst=/b,options=rbind:ro".
-absl::StatusOr<runtime::SpecMount> ParseMount(std::string_view text);
 
 }  // namespace ctrd::ctr

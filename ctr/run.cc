@@ -6,6 +6,7 @@
 #include "ctr/commands.h"
 #include "ctr/container_create.h"
 #include "ctr/container_flags.h"
+#include "ctr/flag_values.h"
 #include "ctr/output.h"
 #include "ctr/task.h"
 #include "ctr/task_flags.h"

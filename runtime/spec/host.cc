@@ -8,6 +8,8 @@
 #include <sys/utsname.h>
 
 #include <array>
+#include <cctype>
+#include <cstring>
 #include <string_view>
 
 #include "base/files.h"
@@ -137,7 +139,11 @@ absl::StatusOr<std::vector<std::string>> EffectiveCapabilities() {
 
 absl::StatusOr<std::vector<HostDevice>> FindHostDevices(const std::string& path) {
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return base::ErrnoStatus("stat", path);
+  if (::stat(path.c_str(), &info) != 0) {
+    std::string reason = ::strerror(errno);
+    reason[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(reason[0])));
+    return base::Unknown("error stating device path: stat {}: {}", path, reason);
+  }
   std::vector<HostDevice> devices;
   if (S_ISDIR(info.st_mode)) {
     RETURN_IF_ERROR(CollectDevices(path, devices));

@@ -30,6 +30,7 @@ struct HostDevice {
 // The device at `path`, or those below it if it is a directory: links are not followed; terminals,
 // shared memory, "console" and what belongs to other containers are left out.
 //   kInvalidArgument  `path` is neither a device nor a directory
+//   kUnknown          it is not there
 absl::StatusOr<std::vector<HostDevice>> FindHostDevices(const std::string& path);
 
 }  // namespace ctrd::runtime
