@@ -16,6 +16,7 @@ void AddAll(plugin::Registry& registry) {
   AddRuntime(registry);
   AddTransfer(registry);
   AddServices(registry);
+  AddMonitors(registry);
   AddServers(registry);
 }
 

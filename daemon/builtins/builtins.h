@@ -21,11 +21,13 @@ void AddDiff(plugin::Registry& registry);          // diff.cc
 void AddRuntime(plugin::Registry& registry);       // runtime.cc: shims and tasks
 void AddTransfer(plugin::Registry& registry);      // transfer.cc: streaming and transfer
 void AddServices(plugin::Registry& registry);      // services.cc: what the gRPC socket serves
+void AddMonitors(plugin::Registry& registry);      // monitors.cc: who watches containers
 void AddServers(plugin::Registry& registry);       // servers.cc: the sockets
 
 void AddAll(plugin::Registry& registry);
 
-// What begins only when clients are served already: finding the tasks that run.
+// What begins only when clients are served already: finding the tasks that run, starting again
+// those that should.
 void AfterServing(const plugin::Registry& registry);
 
 }  // namespace ctrd::builtins

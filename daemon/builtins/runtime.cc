@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "daemon/builtins/builtins.h"
 #include "daemon/metadata/metadata.h"
+#include "daemon/restart/restart_monitor.h"
 #include "daemon/version.h"
 #include "runtime/supervisor/supervisor.h"
 
@@ -102,6 +103,10 @@ void AddRuntime(plugin::Registry& registry) {
 void AfterServing(const plugin::Registry& registry) {
   if (auto* supervisor = registry.Find<runtime::Supervisor>(plugin::kRuntime, "task")) {
     supervisor->Adopt();
+  }
+  if (auto* monitor =
+          registry.Find<restart::RestartMonitor>(plugin::kMonitorContainer, "restart")) {
+    monitor->Start();
   }
 }
 

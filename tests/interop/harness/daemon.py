@@ -13,10 +13,14 @@ REFERENCE_CONFIG = """version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [plugins."io.containerd.internal.v1.opt"]
   path = "%s/opt"
+[plugins."io.containerd.internal.v1.restart"]
+  interval = "500ms"
 """
 OUR_CONFIG = """version = 2
 [plugins."io.containerd.internal.v1.opt"]
   path = "%s/opt"
+[plugins."io.containerd.internal.v1.restart"]
+  interval = "500ms"
 """
 
 
