@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/digest.h"
 
-#include <openssl/evp.h>
+// The plain functions: the newer interface (EVP) brings providers, a configuration file and 2 MB of
+// code and tables, and reaches the same assembly.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
@@ -14,16 +17,38 @@
 namespace ctrd::base {
 namespace {
 
+union Context {
+  SHA256_CTX sha256;
+  SHA512_CTX sha512;  // Of sha384 as well.
+};
+
+// What fails here is a broken OpenSSL alone, and nothing could be verified with it.
 struct Algorithm {
   std::string_view name;
   size_t hex_length;
-  const EVP_MD* (*fallback)();
+  void (*start)(Context&);
+  void (*update)(Context&, std::string_view data);
+  void (*finish)(Context&, unsigned char* digest);  // Of hex_length / 2 bytes.
 };
 
+template <auto kInit, auto kUpdate, auto kFinal, auto kMember>
+constexpr Algorithm Make(std::string_view name, size_t hex_length) {
+  return {name, hex_length,
+          [](Context& context) {
+            if (kInit(&(context.*kMember)) != 1) std::abort();
+          },
+          [](Context& context, std::string_view data) {
+            if (kUpdate(&(context.*kMember), data.data(), data.size()) != 1) std::abort();
+          },
+          [](Context& context, unsigned char* digest) {
+            if (kFinal(digest, &(context.*kMember)) != 1) std::abort();
+          }};
+}
+
 constexpr std::array<Algorithm, 3> kAlgorithms = {{
-    {"sha256", 64, EVP_sha256},
-    {"sha384", 96, EVP_sha384},
-    {"sha512", 128, EVP_sha512},
+    Make<SHA256_Init, SHA256_Update, SHA256_Final, &Context::sha256>("sha256", 64),
+    Make<SHA384_Init, SHA384_Update, SHA384_Final, &Context::sha512>("sha384", 96),
+    Make<SHA512_Init, SHA512_Update, SHA512_Final, &Context::sha512>("sha512", 128),
 }};
 
 const Algorithm* FindAlgorithm(std::string_view name) {
@@ -31,19 +56,6 @@ const Algorithm* FindAlgorithm(std::string_view name) {
     if (algorithm.name == name) return &algorithm;
   }
   return nullptr;
-}
-
-// Fetched once: OpenSSL 3 otherwise searches its providers at every start of a digest.
-const EVP_MD* FetchedMethod(const Algorithm& algorithm) {
-  static const std::array<const EVP_MD*, kAlgorithms.size()> methods = [] {
-    std::array<const EVP_MD*, kAlgorithms.size()> fetched{};
-    for (size_t i = 0; i < kAlgorithms.size(); ++i) {
-      fetched[i] = EVP_MD_fetch(nullptr, kAlgorithms[i].name.data(), nullptr);
-      if (fetched[i] == nullptr) fetched[i] = kAlgorithms[i].fallback();
-    }
-    return fetched;
-  }();
-  return methods[&algorithm - kAlgorithms.data()];
 }
 
 bool IsLowerAlnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -106,23 +118,10 @@ std::string_view Digest::hex() const {
 }
 
 struct Hasher::State {
-  explicit State(const Algorithm& algorithm)
-      : algorithm(algorithm), context(EVP_MD_CTX_new()), scratch(EVP_MD_CTX_new()) {
-    // Only a lack of memory or a broken OpenSSL fails here: nothing could be verified then.
-    if (context == nullptr || scratch == nullptr ||
-        EVP_DigestInit_ex(context, FetchedMethod(algorithm), nullptr) != 1) {
-      std::abort();
-    }
-  }
-  State(const State&) = delete;
-  ~State() {
-    EVP_MD_CTX_free(context);
-    EVP_MD_CTX_free(scratch);
-  }
+  explicit State(const Algorithm& algorithm) : algorithm(algorithm) { algorithm.start(context); }
 
   const Algorithm& algorithm;
-  EVP_MD_CTX* context;
-  EVP_MD_CTX* scratch;  // Where Current finishes a copy.
+  Context context;
 };
 
 Hasher::Hasher(std::string_view algorithm) {
@@ -135,19 +134,14 @@ Hasher::Hasher(Hasher&&) noexcept = default;
 Hasher& Hasher::operator=(Hasher&&) noexcept = default;
 Hasher::~Hasher() = default;
 
-void Hasher::Update(std::string_view data) {
-  if (EVP_DigestUpdate(state_->context, data.data(), data.size()) != 1) std::abort();
-}
+void Hasher::Update(std::string_view data) { state_->algorithm.update(state_->context, data); }
 
 Digest Hasher::Current() const {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> bytes;
-  unsigned int length = 0;
-  if (EVP_MD_CTX_copy_ex(state_->scratch, state_->context) != 1 ||
-      EVP_DigestFinal_ex(state_->scratch, bytes.data(), &length) != 1) {
-    std::abort();
-  }
-  const std::string hex = absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(bytes.data()), length));
+  Context finished = state_->context;
+  std::array<unsigned char, SHA512_DIGEST_LENGTH> bytes;
+  state_->algorithm.finish(finished, bytes.data());
+  const std::string hex = absl::BytesToHexString(absl::string_view(
+      reinterpret_cast<const char*>(bytes.data()), state_->algorithm.hex_length / 2));
   return *Digest::Parse(fmt::format("{}:{}", state_->algorithm.name, hex));
 }
 

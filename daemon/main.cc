@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <malloc.h>
-#include <systemd/sd-daemon.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -16,8 +15,10 @@
 #include "daemon/command_line.h"
 #include "daemon/log_sink.h"
 #include "daemon/plugin/registry.h"
+#include "daemon/service_manager.h"
 #include "daemon/services/publish_event.h"
 #include "daemon/signals.h"
+#include "daemon/startup_memory.h"
 #include "daemon/version.h"
 
 namespace ctrd {
@@ -51,6 +52,12 @@ void AdjustOomScore(int64_t score) {
   if (!status.ok()) base::LogWarn("cannot set the OOM score, ignoring", {{"error", status}});
 }
 
+void TellServiceManager(std::string_view state) {
+  if (const absl::Status status = NotifyServiceManager(state); !status.ok()) {
+    base::LogWarn("cannot notify the service manager, ignoring", {{"error", status}});
+  }
+}
+
 absl::Status Serve(plugin::Registry& registry, const config::Config& config) {
   const absl::Time start = absl::Now();
   RETURN_IF_ERROR(InstallLogSink(config.log_level, config.log_format));
@@ -67,12 +74,13 @@ absl::Status Serve(plugin::Registry& registry, const config::Config& config) {
   }
   signals.Serving();
   builtins::AfterServing(registry);
-  (void)::sd_notify(0, "READY=1");  // Nobody listens outside of systemd.
+  TellServiceManager("READY=1");
   base::LogInfo(fmt::format("containerd successfully booted in {:f}s",
                             absl::ToDoubleSeconds(absl::Now() - start)));
+  ReleaseStartupMemory();
   const int signal = signals.WaitForEnd();
   base::LogInfo("stopping", {{"signal", signal}});
-  (void)::sd_notify(0, "STOPPING=1");
+  TellServiceManager("STOPPING=1");
   return absl::OkStatus();
 }
 

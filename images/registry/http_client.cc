@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "images/registry/http_client.h"
 
-#include <curl/curl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 
 #include "base/files.h"
 #include "base/status.h"
+#include "images/registry/curl_library.h"
 
 namespace ctrd::registry {
 namespace {
@@ -28,10 +28,10 @@ constexpr long kSlowUploadSeconds = 120;  // A registry may think long about wha
 constexpr auto kContextCheckInterval = std::chrono::milliseconds(50);
 
 struct EasyDeleter {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+  void operator()(CURL* easy) const { Curl().easy_cleanup(easy); }
 };
 struct ListDeleter {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  void operator()(curl_slist* list) const { Curl().slist_free_all(list); }
 };
 
 class Driver;
@@ -69,7 +69,7 @@ using StatePtr = std::shared_ptr<State>;
 
 absl::Status StatusOfCurl(CURLcode code, const State& state) {
   if (code == CURLE_OK) return absl::OkStatus();
-  const std::string text = state.error_text[0] != 0 ? state.error_text : curl_easy_strerror(code);
+  const std::string text = state.error_text[0] != 0 ? state.error_text : Curl().easy_strerror(code);
   const std::string where = fmt::format("{} {}", state.request.method,
                                         state.request.url.substr(0, state.request.url.find('?')));
   switch (code) {
@@ -162,12 +162,12 @@ void SetProxy(CURL* easy, const HttpRequest& request) {
   const size_t start = url.find("://") + 3;
   std::string_view host = url.substr(start, url.find_first_of("/?", start) - start);
   if (host.starts_with("localhost") || host.starts_with("127.") || host.starts_with("[::1]")) {
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    Curl().easy_setopt(easy, CURLOPT_PROXY, "");
     return;
   }
   const char* proxy = ::getenv("HTTP_PROXY");
   if (url.starts_with("http://") && ::getenv("http_proxy") == nullptr && proxy != nullptr) {
-    curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
+    Curl().easy_setopt(easy, CURLOPT_PROXY, proxy);
   }
 }
 
@@ -175,8 +175,8 @@ absl::Status SetTls(State& state) {
   CURL* easy = state.easy.get();
   const TlsOptions& tls = state.request.tls;
   if (tls.skip_verify) {
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    Curl().easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+    Curl().easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
   }
   for (const std::string& file : tls.ca_files) {
     ASSIGN_OR_RETURN(const std::string pem, base::ReadFile(file, 4 << 20));
@@ -184,13 +184,13 @@ absl::Status SetTls(State& state) {
   }
   if (!state.ca_blob.empty()) {
     curl_blob blob{state.ca_blob.data(), state.ca_blob.size(), CURL_BLOB_NOCOPY};
-    curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
-    curl_easy_setopt(easy, CURLOPT_CAPATH, "/etc/ssl/certs");
+    Curl().easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+    Curl().easy_setopt(easy, CURLOPT_CAPATH, "/etc/ssl/certs");
   }
   if (!tls.certificate_file.empty()) {
-    curl_easy_setopt(easy, CURLOPT_SSLCERT, tls.certificate_file.c_str());
-    curl_easy_setopt(easy, CURLOPT_SSLKEY,
-                     tls.key_file.empty() ? tls.certificate_file.c_str() : tls.key_file.c_str());
+    Curl().easy_setopt(easy, CURLOPT_SSLCERT, tls.certificate_file.c_str());
+    Curl().easy_setopt(easy, CURLOPT_SSLKEY,
+                       tls.key_file.empty() ? tls.certificate_file.c_str() : tls.key_file.c_str());
   }
   return absl::OkStatus();
 }
@@ -199,85 +199,87 @@ void SetMethod(State& state) {
   CURL* easy = state.easy.get();
   const HttpRequest& request = state.request;
   if (request.method == "HEAD") {
-    curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    Curl().easy_setopt(easy, CURLOPT_NOBODY, 1L);
     return;
   }
   if (request.body.read_at) {
-    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
-                     static_cast<curl_off_t>(request.body.size_bytes));
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, OnUpload);
-    curl_easy_setopt(easy, CURLOPT_READDATA, &state);
-    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, OnSeek);
-    curl_easy_setopt(easy, CURLOPT_SEEKDATA, &state);
+    Curl().easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    Curl().easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
+                       static_cast<curl_off_t>(request.body.size_bytes));
+    Curl().easy_setopt(easy, CURLOPT_READFUNCTION, OnUpload);
+    Curl().easy_setopt(easy, CURLOPT_READDATA, &state);
+    Curl().easy_setopt(easy, CURLOPT_SEEKFUNCTION, OnSeek);
+    Curl().easy_setopt(easy, CURLOPT_SEEKDATA, &state);
   } else if (request.method == "POST" || request.method == "PUT") {
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
+    Curl().easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+    Curl().easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
   }
   if (request.method != "GET") {
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+    Curl().easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }
 }
 
 absl::Status Prepare(State& state) {
-  state.easy.reset(curl_easy_init());
+  state.easy.reset(Curl().easy_init());
   if (!state.easy) return base::Internal("curl_easy_init failed");
   CURL* easy = state.easy.get();
   const HttpRequest& request = state.request;
   curl_slist* list = nullptr;
   for (const auto& [name, value] : request.headers) {
     // An empty value is written "Name;", a form of curl's own.
-    list = curl_slist_append(list, (value.empty() ? name + ";" : name + ": " + value).c_str());
+    list = Curl().slist_append(list, (value.empty() ? name + ";" : name + ": " + value).c_str());
   }
-  list = curl_slist_append(list, "Expect:");  // Bodies can be sent again: no need to ask first.
+  list = Curl().slist_append(list, "Expect:");  // Bodies can be sent again: no need to ask first.
   state.header_list.reset(list);
-  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
-  curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
-  curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
-  curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                   static_cast<long>(absl::ToInt64Milliseconds(request.connect_timeout)));
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, kSlowBytesPerSecond);
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-                   request.body.read_at ? kSlowUploadSeconds : kSlowSeconds);
-  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, OnHeader);
-  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &state);
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, OnBody);
-  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &state);
-  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, state.error_text);
-  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
-  curl_easy_setopt(easy, CURLOPT_PRIVATE, &state);
+  Curl().easy_setopt(easy, CURLOPT_HTTPHEADER, list);
+  Curl().easy_setopt(easy, CURLOPT_URL, request.url.c_str());
+  Curl().easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  Curl().easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+  Curl().easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  Curl().easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  Curl().easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
+  Curl().easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
+  Curl().easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  Curl().easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     static_cast<long>(absl::ToInt64Milliseconds(request.connect_timeout)));
+  Curl().easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, kSlowBytesPerSecond);
+  Curl().easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                     request.body.read_at ? kSlowUploadSeconds : kSlowSeconds);
+  Curl().easy_setopt(easy, CURLOPT_HEADERFUNCTION, OnHeader);
+  Curl().easy_setopt(easy, CURLOPT_HEADERDATA, &state);
+  Curl().easy_setopt(easy, CURLOPT_WRITEFUNCTION, OnBody);
+  Curl().easy_setopt(easy, CURLOPT_WRITEDATA, &state);
+  Curl().easy_setopt(easy, CURLOPT_ERRORBUFFER, state.error_text);
+  Curl().easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
+  Curl().easy_setopt(easy, CURLOPT_PRIVATE, &state);
   if (request.accept_encoding) {
-    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "zstd;q=1.0, gzip;q=0.8, deflate;q=0.5");
+    Curl().easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "zstd;q=1.0, gzip;q=0.8, deflate;q=0.5");
   }
   SetProxy(easy, request);
   SetMethod(state);
   return SetTls(state);
 }
 
-// The thread that talks to the network, and its mailbox.
+// The thread that talks to the network, and its mailbox. Both are there from the first request on.
 class Driver : public HttpClient {
  public:
-  explicit Driver(CURLM* multi) : multi_(multi), thread_([this] { Run(); }) {}
+  Driver() = default;
 
   ~Driver() override {
+    if (!thread_.joinable()) return;
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
-    curl_multi_wakeup(multi_);
+    Curl().multi_wakeup(multi_);
     thread_.join();
-    curl_multi_cleanup(multi_);
+    Curl().multi_cleanup(multi_);
   }
 
   absl::StatusOr<std::unique_ptr<HttpExchange>> Send(const base::Context& context,
                                                      HttpRequest request) override {
     RETURN_IF_ERROR(context.Check());
+    RETURN_IF_ERROR(Start());
     auto state = std::make_shared<State>();
     state->request = std::move(request);
     state->driver = this;
@@ -310,12 +312,22 @@ class Driver : public HttpClient {
   }
 
  private:
+  absl::Status Start() {
+    const std::lock_guard lock(mutex_);
+    if (thread_.joinable()) return absl::OkStatus();
+    RETURN_IF_ERROR(LoadCurl());
+    multi_ = Curl().multi_init();
+    if (multi_ == nullptr) return base::Internal("curl_multi_init failed");
+    thread_ = std::thread([this] { Run(); });
+    return absl::OkStatus();
+  }
+
   void Post(std::deque<StatePtr>& queue, const StatePtr& state) {
     {
       const std::lock_guard lock(mutex_);
       queue.push_back(state);
     }
-    curl_multi_wakeup(multi_);
+    Curl().multi_wakeup(multi_);
   }
 
   // Moves the mailbox out, so that no lock is held while curl works.
@@ -332,24 +344,24 @@ class Driver : public HttpClient {
     for (bool running = true; running;) {
       std::deque<StatePtr> added, resumed, dropped;
       running = TakeMail(added, resumed, dropped);
-      for (const StatePtr& state : added) curl_multi_add_handle(multi_, state->easy.get());
+      for (const StatePtr& state : added) Curl().multi_add_handle(multi_, state->easy.get());
       for (const StatePtr& state : resumed) {
-        if (state->easy) curl_easy_pause(state->easy.get(), CURLPAUSE_CONT);
+        if (state->easy) Curl().easy_pause(state->easy.get(), CURLPAUSE_CONT);
       }
       int active = 0;
-      curl_multi_perform(multi_, &active);
+      Curl().multi_perform(multi_, &active);
       int left = 0;
-      while (CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+      while (CURLMsg* message = Curl().multi_info_read(multi_, &left)) {
         if (message->msg == CURLMSG_DONE) Finish(message->easy_handle, message->data.result);
       }
       for (const StatePtr& state : dropped) Forget(*state);
-      if (running) curl_multi_poll(multi_, nullptr, 0, 1000, nullptr);
+      if (running) Curl().multi_poll(multi_, nullptr, 0, 1000, nullptr);
     }
   }
 
   static void Finish(CURL* easy, CURLcode code) {
     State* state = nullptr;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &state);
+    Curl().easy_getinfo(easy, CURLINFO_PRIVATE, &state);
     const std::lock_guard lock(state->mutex);
     state->finished = true;
     state->result = StatusOfCurl(code, *state);
@@ -357,19 +369,19 @@ class Driver : public HttpClient {
   }
 
   void Forget(State& state) {
-    curl_multi_remove_handle(multi_, state.easy.get());
+    Curl().multi_remove_handle(multi_, state.easy.get());
     state.easy.reset();
     const std::lock_guard lock(state.mutex);
     state.removed = true;
     state.changed.notify_all();
   }
 
-  CURLM* multi_;
+  CURLM* multi_ = nullptr;  // Of the thread.
   std::mutex mutex_;
   // Guarded by `mutex_`.
   std::deque<StatePtr> added_, resumed_, dropped_;
   bool stopping_ = false;
-  std::thread thread_;  // Last: it uses all of the above.
+  std::thread thread_;
 };
 
 }  // namespace
@@ -442,12 +454,6 @@ absl::StatusOr<std::string> HttpExchange::ReadAll(const base::Context& context,
   }
 }
 
-absl::StatusOr<std::unique_ptr<HttpClient>> HttpClient::Create() {
-  static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (initialized != CURLE_OK) return base::Internal("curl_global_init failed");
-  CURLM* multi = curl_multi_init();
-  if (multi == nullptr) return base::Internal("curl_multi_init failed");
-  return std::make_unique<Driver>(multi);
-}
+std::unique_ptr<HttpClient> HttpClient::Create() { return std::make_unique<Driver>(); }
 
 }  // namespace ctrd::registry

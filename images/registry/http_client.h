@@ -84,11 +84,13 @@ class HttpExchange {
 
 class HttpClient {
  public:
-  static absl::StatusOr<std::unique_ptr<HttpClient>> Create();
+  // Costs nothing before the first request: libcurl is loaded then (curl_library.h).
+  static std::unique_ptr<HttpClient> Create();
   virtual ~HttpClient() = default;  // All exchanges are gone by then.
   // Sends the request (with its body) and waits for the header of the answer.
-  //   kUnavailable       no connection, no answer, or slower than any working server is
-  //   kCancelled, …      as the context says
+  //   kFailedPrecondition  there is no libcurl
+  //   kUnavailable         no connection, no answer, or slower than any working server is
+  //   kCancelled, …        as the context says
   // A failure whose text begins with "tls: " is one of the TLS handshake.
   virtual absl::StatusOr<std::unique_ptr<HttpExchange>> Send(const base::Context& context,
                                                              HttpRequest request) = 0;

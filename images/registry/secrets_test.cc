@@ -34,11 +34,7 @@ std::string HeaderOf(const Request& request, const std::string& name) {
 
 class SecretsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    auto http = HttpClient::Create();
-    ASSERT_THAT(http, IsOk());
-    http_ = *std::move(http);
-  }
+  void SetUp() override { http_ = HttpClient::Create(); }
 
   std::unique_ptr<Registry> Open(const ScriptedServer& server) {
     auto reference = images::Reference::Parse(server.host() + "/a:v1");

@@ -161,8 +161,8 @@ class LocalTransfer : public Transfer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Transfer>> CreateTransfer(Stores stores, TransferConfig config) {
-  ASSIGN_OR_RETURN(auto http, registry::HttpClient::Create());
-  return std::make_unique<LocalTransfer>(stores, std::move(config), std::move(http));
+  return std::make_unique<LocalTransfer>(stores, std::move(config),
+                                         registry::HttpClient::Create());
 }
 
 }  // namespace ctrd::transfer

@@ -49,20 +49,14 @@ ctrd_dependency(protobuf_lite "${CTRD_LIBRARY_DIR}/libprotobuf-lite.a" Threads::
 # Without TLS: the daemon listens on UNIX sockets only.
 ctrd_static_dependency(grpc grpc++_unsecure address_sorting upb cares re2 z)
 
-# Digests. A program that has the shared library anyway, through libcurl, says so by its property
-# CTRD_SHARED_CRYPTO and does not carry a second copy.
-set(CTRD_SHARED_CRYPTO "$<BOOL:$<TARGET_PROPERTY:CTRD_SHARED_CRYPTO>>")
-ctrd_dependency(crypto "$<IF:${CTRD_SHARED_CRYPTO},crypto,${CTRD_LIBRARY_DIR}/libcrypto.a>"
-  Threads::Threads ${CMAKE_DL_LIBS})
+ctrd_dependency(crypto "${CTRD_LIBRARY_DIR}/libcrypto.a" Threads::Threads ${CMAKE_DL_LIBS})
 ctrd_dependency(lmdb lmdb)
 ctrd_dependency(re2 "${CTRD_LIBRARY_DIR}/libre2.a" Threads::Threads)
-ctrd_dependency(curl curl)
 ctrd_dependency(isal isal)
 ctrd_dependency(zlib "${CTRD_LIBRARY_DIR}/libz.a")
 ctrd_dependency(zstd "${CTRD_LIBRARY_DIR}/libzstd.a")
 ctrd_dependency(archive archive)
 ctrd_dependency(seccomp seccomp)
-ctrd_dependency(systemd systemd)
 ctrd_dependency(spdlog)  # spdlog, nlohmann_json, toml++ and CLI11 are headers in the standard place.
 ctrd_dependency(json)
 ctrd_dependency(toml)
