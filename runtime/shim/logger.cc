@@ -106,7 +106,12 @@ Async<absl::StatusOr<std::unique_ptr<LoggingBinary>>> LoggingBinary::Start(
   options.environment = {"CONTAINER_ID=" + id, "CONTAINER_NAMESPACE=" + namespace_name};
   options.working_directory = bundle;
   options.descriptors = {{out.read.get(), 3}, {err.read.get(), 4}, {ready.write.get(), 5}};
-  CO_ASSIGN_OR_RETURN(base::Child child, base::Spawn(options));
+  auto spawned = base::Spawn(options);
+  if (!spawned.ok()) {
+    // Not with the code of the cause: NotFound would say that the container is not there.
+    co_return base::Unknown("failed to start binary process: {}", base::FromAbsl(spawned.status().message()));
+  }
+  base::Child child = *std::move(spawned);
 
   std::unique_ptr<LoggingBinary> logger(new LoggingBinary(loop));
   logger->stdout_ = std::move(out.write);

@@ -64,6 +64,17 @@ TEST_F(ShimTest, LogFilesGetAllOutput) {
   EXPECT_THAT(log, AllOf(HasSubstr("one\n"), HasSubstr("two\n")));
 }
 
+TEST_F(ShimTest, AMissingLoggingBinaryIsUnknownAndNamed) {
+  MakeBundle("st-nobinary", "true");
+  StartShim("st-nobinary");
+  task::CreateTaskRequest request = CreateRequest("st-nobinary");
+  request.set_stdout("binary:///no/such/logger");
+  EXPECT_THAT(Call<task::CreateTaskResponse>("Create", request),
+              StatusIs(absl::StatusCode::kUnknown,
+                       "failed to create init process I/O: failed to start binary process: "
+                       "fork/exec /no/such/logger: no such file or directory"));
+}
+
 TEST_F(ShimTest, LoggingBinaryGetsOutputAndItsEnvironment) {
   const std::string logger = directory_ + "/logger";
   ASSERT_THAT(base::WriteFileAtomically(

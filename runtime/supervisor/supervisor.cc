@@ -211,7 +211,10 @@ absl::Status Supervisor::CloseIo(const base::Context& context, std::string_view 
   request.set_id(std::string(id));
   request.set_exec_id(std::string(exec_id));
   request.set_stdin(close_stdin);
-  return Ask(context, id, "CloseIO", request.SerializeAsString()).status();
+  const absl::Status closed = Ask(context, id, "CloseIO", request.SerializeAsString()).status();
+  // Shims of 1.6 do not say in a code that there is no such process.
+  if (absl::IsUnknown(closed)) RETURN_IF_ERROR(State(context, id, exec_id).status());
+  return closed;
 }
 
 absl::Status Supervisor::Pause(const base::Context& context, std::string_view id) {

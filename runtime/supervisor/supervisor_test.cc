@@ -294,6 +294,8 @@ TEST_P(SupervisorTest, KillExecAndPidsReachTheTask) {
   EXPECT_THAT(supervisor_->DeleteProcess(context_, "two", ""),
               StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(supervisor_->State(context_, "two", "e1"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(supervisor_->CloseIo(context_, "two", "e1", true),
+              StatusIs(absl::StatusCode::kNotFound));
   ASSERT_OK_AND_ASSIGN(const auto pids, supervisor_->Pids(context_, "two"));
   EXPECT_EQ(pids.size(), 1u);
   ASSERT_OK_AND_ASSIGN(

@@ -105,12 +105,13 @@ def main():
         scenario.prepare(registry, archives)
         bin_dir = os.path.abspath(options.bin_dir)
         reference, failures = play(scenario, COMBINATIONS["reference"], bin_dir, registry, archives)
+        if options.show:
+            for step in reference:
+                print("=== %.1f s: %s: ctr %s -> %s\n%s--- stderr\n%s" % (step.at, step.name, step.command, step.code,
+                                                                    step.out, step.err))
         if failures:
             print("Debian's containerd did not do what the scenario says:\n" + "\n".join(failures))
             return 1
-        if options.show:
-            for step in reference:
-                print("=== %s: ctr %s -> %s\n%s--- stderr\n%s" % (step.name, step.command, step.code, step.out, step.err))
         other, failures = play(scenario, COMBINATIONS[options.combination], bin_dir, registry, archives)
     finally:
         registry.stop()

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 from harness import audit, machine, normalise
 from harness.daemon import Daemon
@@ -46,6 +47,7 @@ class Step:
     out: str
     err: str
     compare: str
+    at: float = dataclasses.field(default=0, compare=False)  # Seconds since the run began.
 
 
 @dataclasses.dataclass
@@ -62,7 +64,7 @@ class Session:
         self.namespace = "it-" + os.path.basename(self.folder)[len("ctrd-it-"):].replace("_", "x").lower()
         self.names = {self.folder: "DIR", self.namespace: "NS", registry.host: "REGISTRY"}
         self.steps, self.failures, self.names_used = [], [], {}
-        self.runtime_flags, self.last_log = [], ""
+        self.runtime_flags, self.last_log, self.began = [], "", time.monotonic()
         self.daemon = Daemon(combination.daemon, self._daemon_program(), os.path.join(self.folder, "d"), self._path())
         self.names[self.daemon.folder] = "DAEMON"
 
@@ -159,7 +161,8 @@ class Session:
             out = normalise.table(out)
         elif compare == "rows":
             out = normalise.sorted_rows(out)
-        self.steps.append(Step(label, normalise.text(command, self.names), result.code, out, err, compare))
+        self.steps.append(Step(label, normalise.text(command, self.names), result.code, out, err, compare,
+                               time.monotonic() - self.began))
 
     def expect(self, truth, sentence):
         """A fact of its own, true in every combination."""

@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Terminals and standard input: run -t and exec -t on a pty, run with input from a pipe that stays open."""
+"""Terminals and standard input: run -t and exec -t on a pty, resized, and run with input from a pipe that stays open."""
 
-import fcntl
 import os
-import pty
-import re
 import select
-import struct
 import subprocess
-import termios
-import time
 
-from harness import images, machine
+from harness import images
 from harness.session import Result
+from harness.terminal import Terminal
 
 IMAGE = "local.test/small:1"
 # The 1.6 client loses what a process wrote right before its end, hence the pauses.
 # The client sends the size after the start; until then stty knows none.
 WAIT = 'until [ -n "$(stty size 2>/dev/null)" ]; do sleep 0.05; done; '
+TALK = WAIT + "tty; stty size; read line; echo got $line; sleep 0.5; exit "
+RESIZED = WAIT + "trap 'stty size; sleep 0.5; exit 5' WINCH; echo ready; while :; do sleep 0.05; done"
 
 
 def prepare(registry, archives):
@@ -28,11 +25,13 @@ def prepare(registry, archives):
 def scenario(s):
     s.names[s.archives] = "ARCHIVES"
     s.quiet("images", "import", os.path.join(s.archives, "small.tar"), client="reference")
-    on_terminal(s, "run on a terminal", "run", *s.runtime_flags, "--rm", "-t", IMAGE, "t1", "sh", "-c",
-                WAIT + "tty; stty size; read line; echo got $line; sleep 0.5; exit 6", typed=b"typed words\n", prompt=b"33 77")
+    run = ("run", *s.runtime_flags, "--rm", "-t", IMAGE)
+    talk(s, "run on a terminal", *run, "t1", "sh", "-c", TALK + "6", typed=b"typed words\n")
+    resize(s, "run on a terminal that is resized", *run, "t2", "sh", "-c", RESIZED)
     s.run("-d", IMAGE, "box", "sleep", "100")
-    on_terminal(s, "exec on a terminal", "tasks", "exec", "-t", "--exec-id", "e", "box", "sh", "-c",
-                WAIT + "tty; stty size; read line; echo got $line; sleep 0.5; exit 4", typed=b"other words\n", prompt=b"33 77")
+    execute = ("tasks", "exec", "-t", "--exec-id")
+    talk(s, "exec on a terminal", *execute, "e", "box", "sh", "-c", TALK + "4", typed=b"other words\n")
+    resize(s, "exec on a terminal that is resized", *execute, "e2", "box", "sh", "-c", RESIZED)
     through_pipe(s, "run from a pipe", "run", *s.runtime_flags, "--rm", IMAGE, "p1", "sh", "-c",
                  "echo ready; cat; echo end; exit 2", sent=b"line one\nline two\n")
     through_pipe(s, "exec from a pipe", "tasks", "exec", "--exec-id", "p", "box", "sh", "-c",
@@ -43,33 +42,19 @@ def scenario(s):
     s.nothing_left("at the end")
 
 
-def on_terminal(s, name, *arguments, typed, prompt):
-    """ctr with a pty of 33 rows and 77 columns; `typed` follows once `prompt` was shown."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
-    process = subprocess.Popen(s.command(*arguments), stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-                               preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-    os.close(slave)
-    shown, deadline, sent = b"", time.monotonic() + 30, False
-    while time.monotonic() < deadline:
-        if not select.select([master], [], [], 0.2)[0]:
-            if process.poll() is not None:
-                break
-            continue
-        try:
-            part = os.read(master, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        shown += part
-        if prompt in shown and not sent:
-            os.write(master, typed)
-            sent = True
-    code = finish(process)
-    os.close(master)
-    # A terminal shows no difference between one carriage return and two.
-    s.record(name, " ".join(arguments), Result(code, re.sub(r"\r+\n", "\n", shown.decode(errors="replace")), ""))
+def talk(s, name, *arguments, typed):
+    """Types once the size was shown."""
+    terminal = Terminal(s.command(*arguments))
+    if terminal.wait_for(b"33 77"):
+        terminal.type(typed)
+    s.record(name, " ".join(arguments), terminal.finish())
+
+
+def resize(s, name, *arguments):
+    terminal = Terminal(s.command(*arguments))
+    if terminal.wait_for(b"ready"):
+        terminal.resize(41, 99)
+    s.record(name, " ".join(arguments), terminal.finish())
 
 
 def through_pipe(s, name, *arguments, sent):
@@ -83,12 +68,3 @@ def through_pipe(s, name, *arguments, sent):
         process.kill()
         out, err = process.communicate()
     s.record(name, " ".join(arguments), Result(process.returncode, (first + out).decode(), err.decode()))
-
-
-def finish(process):
-    try:
-        return process.wait(30)
-    except subprocess.TimeoutExpired:
-        machine.end(process.pid)
-        process.wait()
-        return "timeout"

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Calls one method with a request in protobuf's text form from standard input, and prints the
+// answer in the same form: call SOCKET NAMESPACE PROTOSET package.Service/Method
+//
+// The answer goes to standard output and the exit status is 0; a failure prints its message on
+// standard error and the exit status is the gRPC code. 64: the call itself was wrong.
+// PROTOSET holds the descriptors of the API (protoc --descriptor_set_out).
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <string>
+
+#include "google/protobuf/descriptor.pb.h"
+#include "google/protobuf/dynamic_message.h"
+#include "google/protobuf/text_format.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/grpcpp.h"
+
+namespace {
+
+namespace pb = google::protobuf;
+
+constexpr int kUsage = 64;
+constexpr std::chrono::seconds kDeadline(100);
+
+grpc::Status Call(grpc::Channel* channel, const std::string& method, const std::string& ns,
+                  const std::string& request, std::string* answer) {
+  grpc::ClientContext context;
+  context.AddMetadata("containerd-namespace", ns);
+  context.set_deadline(std::chrono::system_clock::now() + kDeadline);
+  context.set_wait_for_ready(true);
+  grpc::GenericStub stub(std::shared_ptr<grpc::ChannelInterface>(channel, [](auto*) {}));
+  grpc::CompletionQueue queue;
+  const grpc::Slice slice(request);
+  const auto call =
+      stub.PrepareUnaryCall(&context, "/" + method, grpc::ByteBuffer(&slice, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer buffer;
+  grpc::Status status;
+  call->Finish(&buffer, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  if (status.ok()) {
+    grpc::Slice whole;
+    status = buffer.DumpToSingleSlice(&whole);
+    answer->assign(reinterpret_cast<const char*>(whole.begin()), whole.size());
+  }
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) {
+    std::fprintf(stderr,
+                 "usage: call SOCKET NAMESPACE PROTOSET package.Service/Method < REQUEST\n");
+    return kUsage;
+  }
+  const std::string method = argv[4];
+  std::ifstream protoset(argv[3], std::ios::binary);
+  pb::FileDescriptorSet files;
+  if (!files.ParseFromIstream(&protoset)) {
+    std::fprintf(stderr, "%s: no descriptors\n", argv[3]);
+    return kUsage;
+  }
+  pb::DescriptorPool pool;
+  for (const pb::FileDescriptorProto& file : files.file()) {
+    (void)pool.BuildFile(file);  // What it lacks shows itself below.
+  }
+  std::string dotted = method;
+  std::replace(dotted.begin(), dotted.end(), '/', '.');
+  const pb::MethodDescriptor* descriptor = pool.FindMethodByName(dotted);
+  if (descriptor == nullptr || descriptor->client_streaming() || descriptor->server_streaming()) {
+    std::fprintf(stderr, "%s: no unary method\n", method.c_str());
+    return kUsage;
+  }
+  pb::DynamicMessageFactory factory(&pool);
+  const std::unique_ptr<pb::Message> request(factory.GetPrototype(descriptor->input_type())->New());
+  const std::string text((std::istreambuf_iterator<char>(std::cin)),
+                         std::istreambuf_iterator<char>());
+  if (!pb::TextFormat::ParseFromString(text, request.get())) {
+    return kUsage;
+  }
+  const auto channel =
+      grpc::CreateChannel(std::string("unix:") + argv[1], grpc::InsecureChannelCredentials());
+  std::string bytes;
+  const grpc::Status status =
+      Call(channel.get(), method, argv[2], request->SerializeAsString(), &bytes);
+  if (!status.ok()) {
+    std::fprintf(stderr, "%s\n", status.error_message().c_str());
+    return status.error_code();
+  }
+  const std::unique_ptr<pb::Message> answer(factory.GetPrototype(descriptor->output_type())->New());
+  std::string shown;
+  if (!answer->ParseFromString(bytes) || !pb::TextFormat::PrintToString(*answer, &shown)) {
+    std::fprintf(stderr, "the answer is no %s\n", descriptor->output_type()->full_name().c_str());
+    return kUsage;
+  }
+  std::fputs(shown.c_str(), stdout);
+  return 0;
+}
