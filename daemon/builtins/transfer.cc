@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -31,6 +32,16 @@ absl::StatusOr<std::string> Text(const config::Table& table, const std::string& 
   return base::InvalidArgument("unpack_config: '{}' must be a string", key);
 }
 
+bool Has(const plugin::Registry& registry, const std::string& snapshotter,
+         const std::string& capability) {
+  for (const plugin::Record* record : registry.records()) {
+    if (record->type != plugin::kSnapshotter || record->id != snapshotter) continue;
+    const auto& all = record->capabilities;
+    return std::find(all.begin(), all.end(), capability) != all.end();
+  }
+  return false;
+}
+
 absl::StatusOr<transfer::UnpackTarget> TargetOf(const plugin::InitContext& init, Metadata& metadata,
                                                 const config::Table& table) {
   transfer::UnpackTarget target;
@@ -45,7 +56,10 @@ absl::StatusOr<transfer::UnpackTarget> TargetOf(const plugin::InitContext& init,
   ASSIGN_OR_RETURN(target.differ, init.registry.Get<diff::Differ>(
                                       plugin::kDiffer, differ.empty() ? "walking" : differ));
   // What the walking differ does can be done while the bytes still arrive.
-  if (differ.empty() || differ == "walking") target.streaming = WalkingOptionsOf(init.config);
+  if (differ.empty() || differ == "walking") {
+    target.streaming = WalkingOptionsOf(init.config);
+    target.rebase = Has(init.registry, target.snapshotter_name, "rebase");
+  }
   return target;
 }
 
@@ -62,6 +76,8 @@ absl::StatusOr<plugin::Instance> OpenTransfer(plugin::InitContext& init) {
       static_cast<int>(init.section.Integer("max_concurrent_downloads"));
   config.max_concurrent_uploads =
       static_cast<int>(init.section.Integer("max_concurrent_uploaded_layers"));
+  config.max_concurrent_unpacks =
+      std::max(static_cast<int>(init.section.Integer("max_concurrent_unpacks")), 1);
   config.check_platform_supported = init.section.Bool("check_platform_supported");
   if (const std::string& path = init.section.String("config_path"); !path.empty()) {
     config.host_directories = {path};
@@ -87,6 +103,7 @@ void AddTransfer(plugin::Registry& registry) {
                 .requirements = {plugin::kMetadata, plugin::kLease, plugin::kDiffer},
                 .schema = {{"max_concurrent_downloads", int64_t{3}},
                            {"max_concurrent_uploaded_layers", int64_t{3}},
+                           {"max_concurrent_unpacks", int64_t{3}},
                            {"check_platform_supported", false},
                            {"config_path", std::string()},
                            {"unpack_config", DefaultTargets()}},

@@ -129,6 +129,9 @@ absl::StatusOr<int> Extraction::ParentFor(const std::string& parent) {
 
 // Gives a directory that the layer did not mention what the nearest layer below has for it.
 absl::Status Extraction::FurnishParent(int directory, const std::string& name) {
+  if (options_.lowers_unknown) {
+    return absl::AbortedError(fmt::format("the layers below know directory \"{}\"", name));
+  }
   const Object made = {directory, name, false};
   for (const base::UniqueFd& lower : lowers_) {
     const base::UniqueFd probe = OpenInTree(lower.get(), name, O_PATH);

@@ -23,6 +23,8 @@ struct ApplyTarOptions {
   WhiteoutMode whiteouts = WhiteoutMode::kRemove;
   // Where a directory that the layer leaves out is looked up, nearest first, to be copied up.
   std::vector<std::string> lower_directories;
+  // There are layers below that cannot be looked at: a directory left out is kAborted.
+  bool lowers_unknown = false;
   bool in_user_namespace = false;  // Devices are skipped.
 };
 

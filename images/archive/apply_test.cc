@@ -195,6 +195,16 @@ TEST_F(ApplyTest, MissingParentsAreCopiedUpFromTheNearestLower) {
   EXPECT_EQ(Mode("file"), 0755u);  // The nearest decides, and has no directory.
 }
 
+TEST_F(ApplyTest, AMissingParentIsRefusedWhileTheLowersAreUnknown) {
+  ApplyTarOptions alone;
+  alone.whiteouts = WhiteoutMode::kOverlay;
+  alone.lowers_unknown = true;
+  EXPECT_THAT(Apply(TarBuilder().Directory("a").File("a/f", "").File("a/.wh.g", ""), alone),
+              IsOk());
+  EXPECT_THAT(Apply(TarBuilder().File("b/f", ""), alone), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(Apply(TarBuilder().File("c/.wh.f", ""), alone), StatusIs(absl::StatusCode::kAborted));
+}
+
 TEST_F(ApplyTest, LowersAreSearchedInsideThemselves) {
   ASSERT_EQ(::symlink(outside().c_str(), (lower(1) + "/a").c_str()), 0);
   ASSERT_EQ(::chmod((outside() + "/dir").c_str(), 0700), 0);

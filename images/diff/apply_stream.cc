@@ -97,7 +97,9 @@ absl::StatusOr<images::Descriptor> ApplyStream(
   ASSIGN_OR_RETURN(archive::ByteSource* const tar, stages.TarOf(media_type));
   archive::HashingSource hashing(*tar);
   ASSIGN_OR_RETURN(LayerTarget target, LayerTarget::Open(mounts, walking.tmp_root));
-  absl::Status applied = archive::ApplyTar(context, hashing, target.root(), target.options());
+  archive::ApplyTarOptions tar_options = target.options();
+  tar_options.lowers_unknown = options.must_stand_alone;
+  absl::Status applied = archive::ApplyTar(context, hashing, target.root(), tar_options);
   // What a decompressor left of its input belongs to the blob too.
   if (applied.ok()) applied = Drain(context, input);
   if (applied.ok() && (options.sync_fs || walking.sync_fs)) applied = target.Sync();

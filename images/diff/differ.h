@@ -22,6 +22,9 @@ namespace ctrd::diff {
 struct ApplyOptions {
   std::map<std::string, base::Any> payloads;  // By id of the stream processor.
   bool sync_fs = false;
+  // The mounts do not show the layers below, though there are some. kAborted if they matter: the
+  // layer leaves out a directory whose owner and mode only they know.
+  bool must_stand_alone = false;
   // Told how many bytes of the blob have been read, now and then.
   std::function<void(int64_t bytes)> progress;
 };

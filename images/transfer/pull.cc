@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kMaxDepth = 8;  // Of indexes in indexes.
 
-// Fetches that run ahead of what uses them: who needs blob i waits for it.
+// Work that runs ahead of what uses it: who needs number i waits for it.
 class Arrivals {
  public:
   explicit Arrivals(size_t count) : results_(count) {}
@@ -154,20 +154,57 @@ absl::Status PullWalk::FetchAndUnpack(const base::Context& context, Unpacker& un
                                       const std::vector<Descriptor>& layers,
                                       const std::string& parent) {
   ASSIGN_OR_RETURN(const size_t present, unpacker.CountPresent(context));
-  std::vector<ProgressTracker::Item*> items;
+  Items items;
   for (const Descriptor& layer : layers) items.push_back(progress_.Add(layer, parent));
-  if (present == layers.size()) return absl::OkStatus();
+  const size_t missing = layers.size() - present;
+  if (missing == 0) return absl::OkStatus();
+  if (missing > 1 && unpack_width_ > 1 && unpacker.CanRebase()) {
+    return UnpackSideBySide(context, unpacker, layers, items, present);
+  }
+  return UnpackInTurn(context, unpacker, layers, items, present);
+}
 
+absl::Status PullWalk::UnpackSideBySide(const base::Context& context, Unpacker& unpacker,
+                                        const std::vector<Descriptor>& layers, const Items& items,
+                                        size_t first) {
+  // Each layer is applied while it arrives, and committed when the one below is.
+  Arrivals committed(layers.size());
+  const auto unpack = [&](size_t index) -> absl::Status {
+    const auto fetch = [&](const Tap& tap) {
+      return fetcher_.Fetch(context, layers[index], *items[index], tap);
+    };
+    absl::StatusOr<LooseLayer> loose = unpacker.ApplyLoose(context, index, fetch, items[index]);
+    if (!loose.ok() && !absl::IsAborted(loose.status())) return loose.status();
+    if (index > first) RETURN_IF_ERROR(committed.WaitFor(index - 1));
+    if (loose.ok()) return loose->Commit();
+    return unpacker.Apply(context, index, fetch, items[index]);
+  };
+  std::vector<absl::Status> results(layers.size());
+  (void)ForEachInParallel(layers.size() - first, unpack_width_, [&](size_t i) {
+    const size_t index = first + i;
+    results[index] = unpack(index);
+    if (!results[index].ok()) fetcher_.Abandon();
+    committed.Arrived(index, results[index]);
+    return results[index];
+  });
+  absl::Status cause;
+  for (const absl::Status& result : results) cause = Cause(cause, result);
+  return cause;
+}
+
+absl::Status PullWalk::UnpackInTurn(const base::Context& context, Unpacker& unpacker,
+                                    const std::vector<Descriptor>& layers, const Items& items,
+                                    size_t first) {
   // The lowest missing layer is applied from the network. Those above are fetched meanwhile; a
   // layer whose turn comes before its fetch has begun is applied from the network too.
   Arrivals arrivals(layers.size());
   std::vector<std::atomic<bool>> claimed(layers.size());
-  claimed[present] = true;
+  claimed[first] = true;
   absl::Status fetched;
   std::thread fetching([&] {
     const size_t width = width_ > 1 ? width_ - 1 : 1;
-    fetched = ForEachInParallel(layers.size() - present - 1, width, [&](size_t i) {
-      const size_t index = present + 1 + i;
+    fetched = ForEachInParallel(layers.size() - first - 1, width, [&](size_t i) {
+      const size_t index = first + 1 + i;
       if (claimed[index].exchange(true)) return absl::OkStatus();
       absl::Status status = fetcher_.Fetch(context, layers[index], *items[index]).status();
       arrivals.Arrived(index, status);
@@ -176,8 +213,8 @@ absl::Status PullWalk::FetchAndUnpack(const base::Context& context, Unpacker& un
     arrivals.Close(fetched);
   });
   absl::Status applied;
-  for (size_t index = present; index < layers.size() && applied.ok(); ++index) {
-    const bool ours = index == present || !claimed[index].exchange(true);
+  for (size_t index = first; index < layers.size() && applied.ok(); ++index) {
+    const bool ours = index == first || !claimed[index].exchange(true);
     const auto fetch = [&](const Tap& tap) -> absl::StatusOr<bool> {
       if (ours) return fetcher_.Fetch(context, layers[index], *items[index], tap);
       RETURN_IF_ERROR(arrivals.WaitFor(index));

@@ -29,18 +29,21 @@ class PullWalk {
  public:
   PullWalk(content::ContentStore& store, KeyedLocks& locks, Fetcher& fetcher,
            ProgressTracker& progress, const StoreEnd& end, std::vector<ActiveUnpack> unpacks,
-           int width)
+           int width, int unpack_width)
       : store_(store),
         locks_(locks),
         fetcher_(fetcher),
         progress_(progress),
         end_(end),
         unpacks_(std::move(unpacks)),
-        width_(static_cast<size_t>(width)) {}
+        width_(static_cast<size_t>(width)),
+        unpack_width_(static_cast<size_t>(unpack_width)) {}
 
   absl::Status Run(const base::Context& context, const Descriptor& target);
 
  private:
+  using Items = std::vector<ProgressTracker::Item*>;
+
   absl::Status Visit(const base::Context& context, const Selected& selected,
                      const std::string& parent, int depth);
   absl::Status VisitIndex(const base::Context& context, std::vector<Descriptor> children,
@@ -51,6 +54,13 @@ class PullWalk {
   const ActiveUnpack* UnpackFor(const images::ImageConfig& config) const;
   absl::Status FetchAndUnpack(const base::Context& context, Unpacker& unpacker,
                               const std::vector<Descriptor>& layers, const std::string& parent);
+  // The two ways of that: from the lowest missing layer, `first`, to the top.
+  absl::Status UnpackInTurn(const base::Context& context, Unpacker& unpacker,
+                            const std::vector<Descriptor>& layers, const Items& items,
+                            size_t first);
+  absl::Status UnpackSideBySide(const base::Context& context, Unpacker& unpacker,
+                                const std::vector<Descriptor>& layers, const Items& items,
+                                size_t first);
   absl::Status FetchAll(const base::Context& context, const std::vector<Descriptor>& blobs,
                         const std::string& parent);
 
@@ -61,6 +71,7 @@ class PullWalk {
   const StoreEnd& end_;
   const std::vector<ActiveUnpack> unpacks_;
   const size_t width_;
+  const size_t unpack_width_;
 };
 
 }  // namespace ctrd::transfer

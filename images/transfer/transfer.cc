@@ -48,7 +48,7 @@ class LocalTransfer : public Transfer {
 
     Fetcher fetcher(*stores_.content, *registry, downloads_, locks_);
     PullWalk walk(*stores_.content, locks_, fetcher, progress, to, std::move(unpacks),
-                  config_.max_concurrent_downloads);
+                  config_.max_concurrent_downloads, config_.max_concurrent_unpacks);
     RETURN_IF_ERROR(walk.Run(context, target));
     progress.Flush();
     RETURN_IF_ERROR(Store(context, stored, progress));
@@ -161,8 +161,7 @@ class LocalTransfer : public Transfer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Transfer>> CreateTransfer(Stores stores, TransferConfig config) {
-  return std::make_unique<LocalTransfer>(stores, std::move(config),
-                                         registry::HttpClient::Create());
+  return std::make_unique<LocalTransfer>(stores, std::move(config), registry::HttpClient::Create());
 }
 
 }  // namespace ctrd::transfer

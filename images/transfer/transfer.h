@@ -5,10 +5,11 @@
 //   Pull   registry -> store     Push  store -> registry     Tag  store -> store
 //   Import archive  -> store     Export store -> archive
 //
-// A pull runs fetches in parallel and applies each layer as soon as its blob and its parent are
-// there; layers whose snapshot exists are not fetched. The image's name is written last: until then
-// a failure leaves nothing but blobs and snapshots that the lease, and then nobody, keeps. What two
-// transfers want at once is fetched and applied once; the second waits and finds it.
+// A pull runs fetches in parallel and applies each layer while it arrives, if the snapshotter can
+// give it its parent afterwards; else as soon as its blob and its parent are there. Layers whose
+// snapshot exists are not fetched. The image's name is written last: until then a failure leaves
+// nothing but blobs and snapshots that the lease, and then nobody, keeps. What two transfers want
+// at once is fetched and applied once; the second waits and finds it.
 //
 // Source documents: docs/api/transfer.md, docs/api/distribution.md, docs/formats/archives.md.
 #pragma once
@@ -116,6 +117,9 @@ struct UnpackTarget {
   diff::Differ* differ = nullptr;
   // Set where `differ` is the walking one: layers are then applied while they arrive.
   std::optional<diff::WalkingOptions> streaming;
+  // The snapshotter gives a snapshot its parent when it is committed, and `differ` can fill one
+  // that has none yet ("rebase"): layers are then applied side by side.
+  bool rebase = false;
 };
 
 struct Stores {
@@ -127,6 +131,7 @@ struct Stores {
 struct TransferConfig {
   int max_concurrent_downloads = 3;  // Of all pulls together.
   int max_concurrent_uploads = 3;
+  int max_concurrent_unpacks = 3;  // Layers of one image; 1: one after the other.
   bool check_platform_supported = false;
   std::string default_snapshotter = "overlayfs";
   std::vector<UnpackTarget> unpack_targets;

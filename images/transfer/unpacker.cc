@@ -103,41 +103,80 @@ base::Labels Unpacker::SnapshotLabels(size_t index) const {
   return labels;
 }
 
-absl::Status Unpacker::Apply(const base::Context& context, size_t index, const FetchLayer& fetch,
-                             ProgressTracker::Item* item) {
-  const std::string& chain_id = chain_ids_[index];
-  ASSIGN_OR_RETURN(const auto held,
-                   locks_.Lock(context, fmt::format("sn://{}/{}/{}", context.namespace_name(),
-                                                    target_.snapshotter_name, chain_id)));
-  // Another transfer may have made it while this one waited.
-  ASSIGN_OR_RETURN(const bool made_meanwhile, HasSnapshot(context, index));
-  if (made_meanwhile) return absl::OkStatus();
+absl::StatusOr<KeyedLocks::Held> Unpacker::LockLayer(const base::Context& context, size_t index) {
+  return locks_.Lock(context, fmt::format("sn://{}/{}/{}", context.namespace_name(),
+                                          target_.snapshotter_name, chain_ids_[index]));
+}
+
+absl::StatusOr<Unpacker::Prepared> Unpacker::Prepare(const base::Context& context, size_t index,
+                                                     const std::string& parent) {
   for (int attempt = 1;; ++attempt) {
-    const std::string key = fmt::format("extract-{} {}", base::GenerateName(), chain_id);
-    const auto mounts = target_.snapshotter->Prepare(
-        context, key, index == 0 ? "" : chain_ids_[index - 1], SnapshotLabels(index));
-    if (mounts.ok()) {
-      absl::Status status = Extract(context, index, key, *mounts, fetch, item);
-      if (!status.ok()) (void)target_.snapshotter->Remove(context.Detached(), key);
-      return status;
-    }
+    // Another transfer may have made it while this one waited, or the snapshotter knows it.
+    ASSIGN_OR_RETURN(const bool present, HasSnapshot(context, index));
+    if (present) return Prepared{};
+    std::string key = fmt::format("extract-{} {}", base::GenerateName(), chain_ids_[index]);
+    auto mounts = target_.snapshotter->Prepare(context, key, parent, SnapshotLabels(index));
+    if (mounts.ok()) return Prepared{std::move(key), *std::move(mounts)};
     if (!absl::IsAlreadyExists(mounts.status()) || attempt == kMaxPrepareAttempts) {
       return base::Annotate(mounts.status(), fmt::format("failed to prepare extraction snapshot {}",
                                                          base::Quote(key)));
     }
-    // A snapshotter may know the layer without us.
-    ASSIGN_OR_RETURN(const bool present, HasSnapshot(context, index));
-    if (present) return absl::OkStatus();
   }
+}
+
+absl::Status Unpacker::Apply(const base::Context& context, size_t index, const FetchLayer& fetch,
+                             ProgressTracker::Item* item) {
+  ASSIGN_OR_RETURN(const auto held, LockLayer(context, index));
+  ASSIGN_OR_RETURN(const Prepared prepared,
+                   Prepare(context, index, index == 0 ? "" : chain_ids_[index - 1]));
+  if (prepared.key.empty()) return absl::OkStatus();
+  absl::Status status = Extract(context, index, prepared.mounts, {}, fetch, item);
+  if (status.ok()) status = Commit(context, index, prepared.key, "");
+  if (!status.ok()) (void)target_.snapshotter->Remove(context.Detached(), prepared.key);
+  return status;
+}
+
+absl::StatusOr<LooseLayer> Unpacker::ApplyLoose(const base::Context& context, size_t index,
+                                                const FetchLayer& fetch,
+                                                ProgressTracker::Item* item) {
+  ASSIGN_OR_RETURN(auto held, LockLayer(context, index));
+  LooseLayer layer(*this, context, index, std::move(held));
+  ASSIGN_OR_RETURN(Prepared prepared, Prepare(context, index, ""));
+  if (prepared.key.empty()) return layer;
+  layer.key_ = std::move(prepared.key);
+  diff::ApplyOptions options;
+  if (index > 0) {
+    // What is deleted has to be kept for the layers below, as in the upper directory of an overlay.
+    options.must_stand_alone = true;
+    if (prepared.mounts.size() == 1 && prepared.mounts[0].type == "bind") {
+      prepared.mounts = {{.type = "overlay",
+                          .source = "overlay",
+                          .options = {"upperdir=" + prepared.mounts[0].source}}};
+    }
+  }
+  RETURN_IF_ERROR(Extract(context, index, prepared.mounts, options, fetch, item));
+  return layer;
+}
+
+LooseLayer::~LooseLayer() {
+  if (key_.empty()) return;
+  // What cannot be removed has no lease for long.
+  (void)unpacker_->target_.snapshotter->Remove(context_->Detached(), key_);
+}
+
+absl::Status LooseLayer::Commit() {
+  if (key_.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(unpacker_->Commit(*context_, index_, key_,
+                                    index_ == 0 ? "" : unpacker_->chain_ids_[index_ - 1]));
+  key_.clear();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Descriptor> Unpacker::FetchAndApply(const base::Context& context,
                                                    const Descriptor& layer,
                                                    const base::Mounts& mounts,
-                                                   const FetchLayer& fetch,
-                                                   ProgressTracker::Item* item) {
-  diff::ApplyOptions options;
-  if (item != nullptr) options.progress = [item](int64_t bytes) { item->Extracted(bytes); };
+                                                   const diff::ApplyOptions& options,
+                                                   const FetchLayer& fetch) {
   std::unique_ptr<diff::LayerApplier> applier;
   // Kept until the blob's digest is known: bytes that were not ours to apply are the better reason.
   absl::Status applying;
@@ -159,27 +198,30 @@ absl::StatusOr<Descriptor> Unpacker::FetchAndApply(const base::Context& context,
   return target_.differ->Apply(context, layer, mounts, options);
 }
 
-absl::Status Unpacker::Extract(const base::Context& context, size_t index, const std::string& key,
-                               const base::Mounts& mounts, const FetchLayer& fetch,
-                               ProgressTracker::Item* item) {
+absl::Status Unpacker::Extract(const base::Context& context, size_t index,
+                               const base::Mounts& mounts, const diff::ApplyOptions& options,
+                               const FetchLayer& fetch, ProgressTracker::Item* item) {
   const Descriptor& layer = layers_[index];
-  ASSIGN_OR_RETURN(const Descriptor diff, FetchAndApply(context, layer, mounts, fetch, item));
+  diff::ApplyOptions watched = options;
+  if (item != nullptr) watched.progress = [item](int64_t bytes) { item->Extracted(bytes); };
+  ASSIGN_OR_RETURN(const Descriptor diff, FetchAndApply(context, layer, mounts, watched, fetch));
   if (diff.digest != diff_ids_[index]) {
     return base::Unknown("wrong diff id {} calculated on extraction {}, desc {}",
                          base::Quote(diff.digest), base::Quote(diff_ids_[index]),
                          base::Quote(layer.digest));
   }
   if (item != nullptr) item->ExtractionDone();
-  const absl::Status committed =
-      target_.snapshotter->Commit(context, chain_ids_[index], key, SnapshotLabels(index), "");
-  if (absl::IsAlreadyExists(committed)) {
-    RETURN_IF_ERROR(target_.snapshotter->Remove(context, key));
-  } else {
-    RETURN_IF_ERROR(committed);
-  }
   ASSIGN_OR_RETURN(const base::Digest digest, base::Digest::Parse(layer.digest));
   return MergeLabels(context, store_, digest,
                      {{std::string(images::kUncompressedLabel), diff_ids_[index]}});
+}
+
+absl::Status Unpacker::Commit(const base::Context& context, size_t index, const std::string& key,
+                              const std::string& new_parent) {
+  const absl::Status committed = target_.snapshotter->Commit(context, chain_ids_[index], key,
+                                                             SnapshotLabels(index), new_parent);
+  if (!absl::IsAlreadyExists(committed)) return committed;
+  return target_.snapshotter->Remove(context, key);
 }
 
 absl::Status Unpacker::Finish(const base::Context& context) {

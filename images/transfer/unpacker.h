@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,6 +29,36 @@ struct ActiveUnpack {
 absl::StatusOr<std::vector<ActiveUnpack>> MatchUnpacks(const TransferConfig& config,
                                                        const std::vector<UnpackRequest>& requests);
 
+class Unpacker;
+
+// A layer in a snapshot that does not stand on the layer below yet. It is removed with this object
+// unless it is committed.
+class LooseLayer {
+ public:
+  LooseLayer(LooseLayer&& other) noexcept
+      : unpacker_(other.unpacker_),
+        context_(other.context_),
+        index_(other.index_),
+        held_(std::move(other.held_)),
+        key_(std::exchange(other.key_, {})) {}
+  LooseLayer& operator=(LooseLayer&&) = delete;
+  ~LooseLayer();
+
+  // Puts it over the layer below, which is there.
+  absl::Status Commit();
+
+ private:
+  friend class Unpacker;
+  LooseLayer(Unpacker& unpacker, const base::Context& context, size_t index, KeyedLocks::Held held)
+      : unpacker_(&unpacker), context_(&context), index_(index), held_(std::move(held)) {}
+
+  Unpacker* unpacker_;
+  const base::Context* context_;
+  size_t index_;
+  KeyedLocks::Held held_;
+  std::string key_;  // "" once there is nothing to remove.
+};
+
 // One image being unpacked to one snapshotter.
 class Unpacker {
  public:
@@ -46,19 +77,38 @@ class Unpacker {
   // the blob turns out to be needed; what its tap sees is applied at once.
   absl::Status Apply(const base::Context& context, size_t index, const FetchLayer& fetch,
                      ProgressTracker::Item* item);
+  // The same in two steps, for any number of layers at once: this one does not need the layer
+  // below. Only if CanRebase().
+  //   kAborted  the content of the layer needs those below: Apply it when they are there
+  bool CanRebase() const { return target_.rebase; }
+  absl::StatusOr<LooseLayer> ApplyLoose(const base::Context& context, size_t index,
+                                        const FetchLayer& fetch, ProgressTracker::Item* item);
   // After the last layer: the image's config keeps the snapshots.
   absl::Status Finish(const base::Context& context);
 
  private:
+  friend class LooseLayer;
+  absl::StatusOr<KeyedLocks::Held> LockLayer(const base::Context& context, size_t index);
+  // A new snapshot's key and mounts; no key if another has made the layer meanwhile.
+  struct Prepared {
+    std::string key;
+    base::Mounts mounts;
+  };
+  absl::StatusOr<Prepared> Prepare(const base::Context& context, size_t index,
+                                   const std::string& parent);
   base::Labels SnapshotLabels(size_t index) const;
   absl::StatusOr<bool> HasSnapshot(const base::Context& context, size_t index);
-  absl::Status Extract(const base::Context& context, size_t index, const std::string& key,
-                       const base::Mounts& mounts, const FetchLayer& fetch,
+  // Fetches the layer and applies it to the mounts; checks what came out.
+  absl::Status Extract(const base::Context& context, size_t index, const base::Mounts& mounts,
+                       const diff::ApplyOptions& options, const FetchLayer& fetch,
                        ProgressTracker::Item* item);
+  absl::Status Commit(const base::Context& context, size_t index, const std::string& key,
+                      const std::string& new_parent);
   // Fetches the layer and applies it, in one pass if that can be; what the uncompressed layer is.
   absl::StatusOr<Descriptor> FetchAndApply(const base::Context& context, const Descriptor& layer,
-                                           const base::Mounts& mounts, const FetchLayer& fetch,
-                                           ProgressTracker::Item* item);
+                                           const base::Mounts& mounts,
+                                           const diff::ApplyOptions& options,
+                                           const FetchLayer& fetch);
 
   content::ContentStore& store_;
   KeyedLocks& locks_;
