@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <vector>
@@ -101,21 +102,57 @@ absl::StatusOr<base::Any> Cgroup::Statistics() const {
                    .value = std::move(encoded)};
 }
 
-absl::Status Cgroup::EnableControllers() const {
+absl::Status Cgroup::EnableControllers(std::string_view root) const {
   if (!unified_) return absl::OkStatus();
-  const std::string root(kMountPoint);
-  std::string wanted;
-  for (const std::string_view name : Split(ReadText(root + "/cgroup.controllers"), ' ')) {
-    wanted += (wanted.empty() ? "+" : " +") + std::string(name);
-  }
+  const std::string names = ReadText(std::string(root) + "/cgroup.controllers");
   // From the root down to the parent: the container's own directory has processes in it.
   const std::string directory = DirectoryOf("");
   absl::Status status;
   for (size_t end = root.size(); end != directory.npos && end < directory.size();
        end = directory.find('/', end + 1)) {
-    status.Update(WriteText(directory.substr(0, end) + "/cgroup.subtree_control", wanted));
+    const std::string control = directory.substr(0, end) + "/cgroup.subtree_control";
+    // One by one: of a list the kernel takes all or nothing.
+    for (const std::string_view name : Split(names, ' ')) {
+      status.Update(WriteText(control, "+" + std::string(name)));
+    }
   }
   return status;
+}
+
+absl::StatusOr<Cgroup> Cgroup::AtPath(const std::string& cgroups_path) {
+  const absl::Status none = base::NotFound("cgroup does not exist");
+  // Others are relative to a group of the runtime's choice, or names for systemd.
+  if (!cgroups_path.starts_with('/') || cgroups_path == "/") return none;
+  if (fmt::format("{}/", cgroups_path).find("/../") != std::string::npos) return none;
+  const bool unified = HostIsUnified();
+  std::map<std::string, std::string> directories;
+  if (unified) {
+    directories[""] = std::string(kMountPoint) + cgroups_path;
+  } else {
+    for (const Hierarchy& hierarchy : MountedHierarchies()) {
+      directories[hierarchy.mount_point] = hierarchy.mount_point + cgroups_path;
+    }
+  }
+  std::erase_if(directories, [](const auto& entry) { return !IsDirectory(entry.second); });
+  if (directories.empty()) return none;
+  return Cgroup(unified, std::move(directories));
+}
+
+std::set<pid_t> Cgroup::Processes() const {
+  std::set<pid_t> pids;
+  for (const auto& [controller, directory] : directories_) {
+    const std::string text = ReadText(directory + "/cgroup.procs");
+    for (const std::string_view line : Split(text, '\n')) {
+      if (const uint64_t pid = ParseNumber(line, 0); pid > 0) pids.insert(static_cast<pid_t>(pid));
+    }
+  }
+  return pids;
+}
+
+void Cgroup::Remove() const {
+  for (const auto& [controller, directory] : directories_) {
+    (void)::rmdir(directory.c_str());  // In use or gone: so be it.
+  }
 }
 
 absl::Status JoinCgroup(const std::string& path, pid_t pid) {

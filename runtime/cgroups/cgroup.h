@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,9 @@ class Cgroup {
  public:
   // That of a process as it is now. It stays the same if the process moves or ends.
   static absl::StatusOr<Cgroup> OfProcess(pid_t pid);
+  // Those that exist of the ones a specification's cgroupsPath means.
+  //   kNotFound  there are none, or it is no absolute path that can be told without the runtime
+  static absl::StatusOr<Cgroup> AtPath(const std::string& cgroups_path);
   // `directories`: by controller; "" for the one of v2.
   Cgroup(bool unified, std::map<std::string, std::string> directories)
       : unified_(unified), directories_(std::move(directories)) {}
@@ -38,7 +42,12 @@ class Cgroup {
   absl::StatusOr<base::Any> Statistics() const;
 
   // v2: hands every controller that the root has down to the container's subtree.
-  absl::Status EnableControllers() const;
+  absl::Status EnableControllers(std::string_view root = kMountPoint) const;
+
+  // Those that are in it now.
+  std::set<pid_t> Processes() const;
+  // Removes the directories; those that are in use stay.
+  void Remove() const;
 
  private:
   bool unified_;

@@ -134,6 +134,33 @@ TEST_F(CgroupTest, OwnGroupIsFoundOnThisHost) {
   EXPECT_THAT(own.Statistics(), IsOk());
 }
 
+TEST_F(CgroupTest, ControllersAreHandedDownToTheParentOneByOne) {
+  Write("cgroup.controllers", "cpu memory\n");
+  for (const char* name : {"/a", "/a/b"}) {
+    ASSERT_THAT(base::MakeDirectories(directory_ + name, 0755), IsOk());
+  }
+  for (const char* name : {"", "a/", "a/b/"}) {
+    Write(std::string(name) + "cgroup.subtree_control", "");
+  }
+  const Cgroup container(true, {{"", directory_ + "/a/b"}});
+  EXPECT_THAT(container.EnableControllers(directory_), IsOk());
+  const auto text = [&](const std::string& name) { return ReadText(directory_ + "/" + name); };
+  // A file keeps what one write after the other put at its start: the last and longest is whole.
+  EXPECT_EQ(text("cgroup.subtree_control"), "+memory");
+  EXPECT_EQ(text("a/cgroup.subtree_control"), "+memory");
+  EXPECT_EQ(text("a/b/cgroup.subtree_control"), "");
+  // What one controller cannot do does not keep the others, and is told.
+  ASSERT_EQ(::unlink((directory_ + "/a/cgroup.subtree_control").c_str()), 0);
+  EXPECT_THAT(container.EnableControllers(directory_), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(CgroupTest, PathsThatOnlyTheRuntimeCanTellAreNotGuessed) {
+  for (const char* path :
+       {"", "/", "relative", "system.slice:runc:c1", "/../x", "/nowhere/at/all"}) {
+    EXPECT_THAT(Cgroup::AtPath(path), StatusIs(absl::StatusCode::kNotFound)) << path;
+  }
+}
+
 TEST(CgroupFile, TextsOfAllKinds) {
   EXPECT_EQ(ParseNumber("max", 7), 7u);
   EXPECT_EQ(ParseNumber("-1", 7), 0u);

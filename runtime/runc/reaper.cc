@@ -61,6 +61,8 @@ void Reaper::Watch(pid_t pid, OnExit on_exit) {
   unknown_.erase(over);
 }
 
+bool Reaper::IsOrphan(pid_t pid) const { return IsChild(pid) && !watches_.contains(pid); }
+
 void Reaper::Reap() {
   signalfd_siginfo ignored[8];  // Signals merge: only that there was one counts.
   while (::read(signals_.get(), ignored, sizeof(ignored)) == sizeof(ignored)) {

@@ -5,8 +5,7 @@
 //
 //   Attention attention = reaper.PayAttention();   // exits of unknown pids are kept from here …
 //   … the runtime starts a container and writes its pid …
-//   reaper.Watch(pid, on_exit);                    // … so that one that is over already is not
-//   lost
+//   reaper.Watch(pid, on_exit);                    // … so that one that is over is not lost
 #pragma once
 
 #include <sys/types.h>
@@ -40,6 +39,8 @@ class Reaper {
   // belongs to the new watch: the number was used again.
   void Watch(pid_t pid, OnExit on_exit);
   Attention PayAttention();
+  // Whether `pid` is a child that fell to us and that nobody watches.
+  bool IsOrphan(pid_t pid) const;
 
  private:
   Reaper(base::EventLoop* loop, base::UniqueFd signals)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/files.h"
 #include "base/status.h"
 #include "nlohmann/json.hpp"
 #include "runtime/runc/runtime_log.h"
@@ -86,18 +87,19 @@ std::vector<std::string> Runc::Arguments(std::vector<std::string> verb) const {
 void Runc::RunLogged(std::string prefix, std::vector<std::string> arguments, const Stdio& stdio,
                      Done done) {
   const int64_t offset = LogSize(program_.log_path);
-  Invoke(loop_, reaper_, {.arguments = std::move(arguments), .stdio = stdio},
-         [program = program_, offset, prefix = std::move(prefix),
-          done = std::move(done)](absl::StatusOr<InvocationResult> result) {
-           done(LoggedError(program, offset, prefix, result));
-         });
+  latest_ = Invoke(loop_, reaper_, {.arguments = std::move(arguments), .stdio = stdio},
+                   [program = program_, offset, prefix = std::move(prefix),
+                    done = std::move(done)](absl::StatusOr<InvocationResult> result) {
+                     done(LoggedError(program, offset, prefix, result));
+                   });
 }
 
 void Runc::RunPlain(std::vector<std::string> arguments, std::string input, Done done) {
-  Invoke(loop_, reaper_, {.arguments = std::move(arguments), .input = std::move(input)},
-         [program = program_, done = std::move(done)](absl::StatusOr<InvocationResult> result) {
-           done(BaseError(program, result));
-         });
+  latest_ =
+      Invoke(loop_, reaper_, {.arguments = std::move(arguments), .input = std::move(input)},
+             [program = program_, done = std::move(done)](absl::StatusOr<InvocationResult> result) {
+               done(BaseError(program, result));
+             });
 }
 
 void Runc::Create(std::string_view id, const CreateOptions& options, const Stdio& stdio,
@@ -156,6 +158,22 @@ void Runc::Delete(std::string_view id, Done done) {
               const bool gone = base::MessageOf(status).find("does not exist") != std::string::npos;
               done(gone ? absl::OkStatus() : status);
             });
+}
+
+void Runc::DeleteByForce(std::string_view id, Done done) {
+  RunLogged("failed to delete task", DeleteArguments(program_, id, /*force=*/true), {},
+            std::move(done));
+}
+
+bool Runc::HasStateOf(std::string_view id) const {
+  return base::Exists(fmt::format("{}/{}", program_.StateDirectory(), id));
+}
+
+void Runc::Abort() { latest_.Kill(); }
+
+std::string Runc::Running() const {
+  if (!latest_.running()) return "";
+  return fmt::format("{} for {}", latest_.name(), absl::FormatDuration(latest_.age()));
 }
 
 void Runc::Pause(std::string_view id, Done done) {

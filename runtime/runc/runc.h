@@ -75,6 +75,14 @@ class Runc {
   void KillAll(std::string_view id, Done done);
   // A container that does not exist is deleted.
   void Delete(std::string_view id, Done done);
+  // The same whatever its state: what runs in it is killed.
+  void DeleteByForce(std::string_view id, Done done);
+  // Whether the runtime has noted anything of that container.
+  bool HasStateOf(std::string_view id) const;
+  // Kills the program of the latest call if it still runs; the call fails then.
+  void Abort();
+  // The verb of the latest call and for how long it runs, "" if it does not.
+  std::string Running() const;
   void Pause(std::string_view id, Done done);
   void Resume(std::string_view id, Done done);
   void Update(std::string_view id, const std::string& resources_json, Done done);
@@ -94,6 +102,7 @@ class Runc {
   base::EventLoop* const loop_;
   Reaper* const reaper_;
   const Program program_;
+  RunningInvocation latest_;
 };
 
 }  // namespace ctrd::runtime::runc

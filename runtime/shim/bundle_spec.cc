@@ -49,6 +49,12 @@ bool HasPrivatePidNamespace(const std::string& bundle) {
   return false;
 }
 
+std::string CgroupsPath(const std::string& bundle) {
+  const nlohmann::json spec = ReadSpec(bundle);
+  const nlohmann::json& path = Member(Member(spec, "linux"), "cgroupsPath");
+  return path.is_string() ? path.get<std::string>() : std::string();
+}
+
 absl::StatusOr<std::string> WithTerminal(const std::string& process_json, bool terminal) {
   nlohmann::json process = nlohmann::json::parse(process_json, nullptr, false);
   if (process.is_discarded()) return base::Unknown("invalid character in process document");

@@ -61,11 +61,15 @@ State Container::StateOf(const Process& process) const {
 }
 
 std::string Container::PidFile(const std::string& exec_id) const {
+  // An exec of that name must not take the place of the first process. No id begins with a dot.
+  if (exec_id == "init") return request_.bundle + "/.init.pid";
   return fmt::format("{}/{}.pid", request_.bundle, exec_id.empty() ? "init" : exec_id);
 }
 
 absl::StatusOr<uint32_t> Container::ReadPidFile(const std::string& exec_id) const {
-  ASSIGN_OR_RETURN(const std::string text, base::ReadFile(PidFile(exec_id), kMostPidBytes));
+  const absl::StatusOr<std::string> read = base::ReadFile(PidFile(exec_id), kMostPidBytes);
+  if (!read.ok()) return base::WithCode(read.status(), absl::StatusCode::kUnknown);
+  const std::string& text = *read;
   uint32_t pid = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
   if (error != std::errc() || end != text.data() + text.size() || pid == 0) {
@@ -80,7 +84,20 @@ IoOptions Container::IoOptionsFor(const Process& process) const {
           .namespace_name = shim_.namespace_name,
           .bundle = request_.bundle,
           .uid = options_.io_uid,
-          .gid = options_.io_gid};
+          .gid = options_.io_gid,
+          .abandoned = &abandoned_};
+}
+
+std::string Container::Description() const {
+  static constexpr const char* kNames[] = {"created", "restorable", "running", "pausing",
+                                           "paused",  "stopped",    "deleted"};
+  std::string text = fmt::format("{} pid {}", kNames[static_cast<int>(init_->state)], init_->pid);
+  if (const std::string call = runc_.Running(); !call.empty()) text += ", runtime call " + call;
+  for (const auto& [exec_id, exec] : execs_) {
+    text += fmt::format(", exec {} {} pid {}", exec_id, kNames[static_cast<int>(exec->state)],
+                        exec->pid);
+  }
+  return text;
 }
 
 absl::Status Container::Resize(const std::string& exec_id, uint32_t width, uint32_t height) {
@@ -185,6 +202,9 @@ void Container::WatchCgroup(const Ptr& self) {
     return base::LogWarn("no statistics", {{"id", request_.id}, {"error", cgroup.status()}});
   }
   cgroup_ = *std::move(cgroup);
+  if (const absl::Status enabled = cgroup_->EnableControllers(); !enabled.ok()) {
+    base::LogWarn("not all controllers are enabled", {{"id", request_.id}, {"error", enabled}});
+  }
   auto watch = cgroups::OomWatch::Start(shim_.loop, *cgroup_, [weak = std::weak_ptr(self)] {
     const Ptr container = weak.lock();
     if (container == nullptr) return;

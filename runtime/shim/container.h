@@ -61,6 +61,8 @@ class Container {
 
   // Mounts its root and has the runtime make it. What a failure leaves is undone.
   static Async<absl::Status> Create(Ptr self);
+  // Makes a Create that is under way fail soon, with kCancelled.
+  void AbandonCreate();
   static Async<absl::StatusOr<uint32_t>> Start(Ptr self, std::string exec_id);
   // The first process and with it the container, or an exec.
   static Async<absl::StatusOr<ExitRecord>> Delete(Ptr self, std::string exec_id);
@@ -87,11 +89,17 @@ class Container {
 
   const std::string& id() const { return request_.id; }
   const std::string& bundle() const { return request_.bundle; }
+  // For people: the states of its processes and the runtime's call that is under way.
+  std::string Description() const;
   bool deleted() const { return init_->state == State::kDeleted; }
 
  private:
   static Async<absl::Status> CreateMounted(Ptr self);
-  static Async<absl::Status> FinishCreate(Ptr self, runc::Reaper::Attention attention);
+  static Async<absl::Status> FinishCreate(Ptr self);
+  static Async<bool> UndoRuntime(Ptr self);
+  int KillOrphans(const cgroups::Cgroup& cgroup) const;
+  absl::Status Unwanted() const;
+  runc::CreateOptions CreateOptions() const;
   static Async<absl::StatusOr<uint32_t>> StartInit(Ptr self);
   static Async<absl::Status> Restore(Ptr self);
   static Async<absl::StatusOr<uint32_t>> StartExec(Ptr self, std::shared_ptr<Process> process);
@@ -113,12 +121,14 @@ class Container {
   std::string RootfsPath() const { return request_.bundle + "/rootfs"; }
   std::string PidFile(const std::string& exec_id) const;
   absl::StatusOr<uint32_t> ReadPidFile(const std::string& exec_id) const;
+  void EndFailedExec(const std::string& exec_id) const;
 
   const Shim shim_;
   const ContainerRequest request_;
   const RuncOptions options_;
   runc::Runc runc_;
   bool private_pid_namespace_ = false;
+  bool abandoned_ = false;  // Nobody waits for Create any more.
   std::shared_ptr<Process> init_;
   std::map<std::string, std::shared_ptr<Process>, std::less<>> execs_;
   bool init_exiting_ = false;  // No exec may start any more.

@@ -85,34 +85,47 @@ Async<absl::StatusOr<uint32_t>> Container::StartExec(Ptr self, std::shared_ptr<P
 Async<absl::Status> Container::RunExec(Ptr self, std::shared_ptr<Process> process) {
   const IoOptions io_options = self->IoOptionsFor(*process);
   auto io = co_await ProcessIo::Open(self->shim_.loop, self->shim_.reaper, io_options);
-  if (!io.ok()) co_return base::Annotate(io.status(), "failed to create exec process I/O");
+  if (!io.ok()) co_return IoError(io.status(), "failed to create exec process I/O");
   process->io = *std::move(io);
   CO_ASSIGN_OR_RETURN(const TemporaryFile document, TemporaryFile::Create(process->document));
 
   const runc::Reaper::Attention attention = self->shim_.reaper->PayAttention();
+  (void)::unlink(self->PidFile(process->exec_id).c_str());  // Of a try that failed.
   const runc::ExecOptions options{.process_file = document.path(),
                                   .pid_file = self->PidFile(process->exec_id),
                                   .console_socket = process->io->console_socket()};
   Completion<absl::Status> run;
   self->runc_.Exec(self->id(), options, process->io->child_stdio(), run.callback());
-  CO_RETURN_IF_ERROR(co_await run);
-  CO_ASSIGN_OR_RETURN(const uint32_t pid, self->ReadPidFile(process->exec_id));
-  const absl::Status started = co_await process->io->Started();
-  if (!started.ok()) {
-    (void)::kill(static_cast<pid_t>(pid), SIGKILL);
-    co_return started;
+  absl::Status status = co_await run;
+  if (status.ok()) {
+    status = co_await process->io->Started();
   }
-  process->pid = pid;
+  const absl::StatusOr<uint32_t> pid = self->ReadPidFile(process->exec_id);
+  status.Update(pid.status());
+  if (!status.ok()) {
+    self->EndFailedExec(process->exec_id);
+    co_return status;
+  }
+  process->pid = *pid;
   process->state = State::kRunning;
   process->document.clear();
   containerd::events::TaskExecStarted event;
   event.set_container_id(self->id());
   event.set_exec_id(process->exec_id);
-  event.set_pid(pid);
+  event.set_pid(*pid);
   self->Publish("/tasks/exec-started", event);
-  self->shim_.reaper->Watch(static_cast<pid_t>(pid),
+  self->shim_.reaper->Watch(static_cast<pid_t>(*pid),
                             [self, process](runc::Exit exit) { self->ExecExited(process, exit); });
   co_return absl::OkStatus();
+}
+
+// The runtime may have been killed after it had started the process.
+void Container::EndFailedExec(const std::string& exec_id) const {
+  const absl::StatusOr<uint32_t> pid = ReadPidFile(exec_id);
+  if (pid.ok() && shim_.reaper->IsOrphan(static_cast<pid_t>(*pid))) {
+    (void)::kill(static_cast<pid_t>(*pid), SIGKILL);
+  }
+  (void)::unlink(PidFile(exec_id).c_str());
 }
 
 Async<absl::StatusOr<ExitRecord>> Container::DeleteExec(Ptr self,

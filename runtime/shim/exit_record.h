@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// How a process ended, kept in the bundle from before the exit is announced until the process is
-// deleted: <bundle>/exit, or <bundle>/<exec id>.exit, holds the encoded DeleteResponse (pid 1,
-// exit_status 2, exited_at 3) of the task API. It outlives the shim; `delete` answers from it.
+// How a process ended, kept in the bundle from before the exit is announced until an exec is
+// deleted, or the container's bundle removed: <bundle>/exit, or <bundle>/<exec id>.exit, holds the
+// encoded DeleteResponse (pid 1, exit_status 2, exited_at 3) of the task API. It outlives the shim;
+// `delete` answers from it. Source document: docs/formats/exit-record.md.
 #pragma once
 
 #include <cstdint>

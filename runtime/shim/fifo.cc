@@ -46,7 +46,7 @@ absl::StatusOr<Handle> Find(const std::string& path) {
 }  // namespace
 
 Async<absl::StatusOr<Stream>> OpenOutput(base::EventLoop* loop, std::string path,
-                                         absl::Time deadline) {
+                                         absl::Time deadline, const bool* abandoned) {
   CO_ASSIGN_OR_RETURN(const Handle handle, Find(path));
   const std::string name = handle.by_descriptor();
   Stream stream;
@@ -61,6 +61,7 @@ Async<absl::StatusOr<Stream>> OpenOutput(base::EventLoop* loop, std::string path
     if (stream.fd.valid()) break;
     if (errno != ENXIO) co_return OpenError(path, errno);
     // Nobody reads yet. Output must not be thrown at a pipe that nobody holds.
+    if (*abandoned) co_return OpenError(path, "context canceled");
     if (absl::Now() >= deadline) co_return OpenError(path, "context deadline exceeded");
     co_await Sleep{loop, pause};
     pause = std::min(pause * 2, kLongestPause);

@@ -21,10 +21,10 @@ struct Stream {
   base::UniqueFd keep_alive;  // Invalid for files.
 };
 
-// Opens `path` for writing: a pipe once a reader has opened its end, at the latest at `deadline`;
-// an existing file for appending.
+// Opens `path` for writing: a pipe once a reader has opened its end, at the latest at `deadline`,
+// unless `*abandoned` comes true before; an existing file for appending.
 Async<absl::StatusOr<Stream>> OpenOutput(base::EventLoop* loop, std::string path,
-                                         absl::Time deadline);
+                                         absl::Time deadline, const bool* abandoned);
 // Opens `path` for reading.
 absl::StatusOr<Stream> OpenInput(const std::string& path);
 // A log file: its directory and the file are made where missing, and it is appended to.

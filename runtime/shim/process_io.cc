@@ -34,6 +34,10 @@ absl::Status CopyError(const absl::Status& status) {
 
 }  // namespace
 
+absl::Status IoError(const absl::Status& status, std::string_view context) {
+  return base::WithCode(base::Annotate(status, context), absl::StatusCode::kUnknown);
+}
+
 Async<absl::StatusOr<std::unique_ptr<ProcessIo>>> ProcessIo::Open(base::EventLoop* loop,
                                                                   runc::Reaper* reaper,
                                                                   IoOptions options) {
@@ -96,7 +100,7 @@ Async<absl::Status> ProcessIo::OpenOutputs(IoOptions options) {
   for (const int number : {kOut, kErr}) {
     const std::string path = number == kOut ? paths.stdout_path : paths.stderr_path;
     if (path.empty() || (number == kErr && paths.terminal)) continue;
-    auto opened = co_await OpenOutput(loop_, path, deadline);
+    auto opened = co_await OpenOutput(loop_, path, deadline, options.abandoned);
     if (!opened.ok()) co_return opened.status();
     client_[number] = std::move(opened->fd);
     keep_alive_[number] = std::move(opened->keep_alive);

@@ -36,8 +36,12 @@ struct IoOptions {
   StdioPaths paths;
   std::string id;  // Of the container or the exec, for logging binaries.
   std::string namespace_name, bundle;
-  uint32_t uid = 0, gid = 0;  // Owner of the pipes.
+  uint32_t uid = 0, gid = 0;        // Owner of the pipes.
+  const bool* abandoned = nullptr;  // Comes true when nobody wants the process any more.
 };
+
+// The error of an Open as callers are told it: of no class, whatever it was.
+absl::Status IoError(const absl::Status& status, std::string_view context);
 
 class ProcessIo {
  public:

@@ -100,6 +100,7 @@ class Departure {
 absl::Status ServeCommand(const Flags& flags) {
   ASSIGN_OR_RETURN(base::UniqueFd listener, TakeListener(flags));
   RETURN_IF_ERROR(BecomeServer());
+  if (flags.debug) base::SetLogLevel(base::LogLevel::kDebug);
   ASSIGN_OR_RETURN(const base::UniqueFd signals, BlockSignals());
   ASSIGN_OR_RETURN(const std::unique_ptr<base::EventLoop> loop, base::EventLoop::Create());
   ASSIGN_OR_RETURN(const std::unique_ptr<runc::Reaper> reaper, runc::Reaper::Create(loop.get()));
@@ -116,7 +117,11 @@ absl::Status ServeCommand(const Flags& flags) {
   RETURN_IF_ERROR(loop->Add(signals.get(), EPOLLIN, [&](uint32_t) {
     signalfd_siginfo info;
     while (::read(signals.get(), &info, sizeof(info)) == sizeof(info)) {
-      if (info.ssi_signo != SIGUSR1) departure.Begin();
+      if (info.ssi_signo == SIGUSR1) {
+        tasks.LogState();
+      } else {
+        departure.Begin();
+      }
     }
   }));
   loop->Run();

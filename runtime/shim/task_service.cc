@@ -4,6 +4,8 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include "base/identifiers.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "runtime/shim/proto_time.h"
 #include "runtime/task/v3/shim.pb.h"
@@ -15,6 +17,8 @@ namespace {
 namespace task = ::containerd::task::v3;
 using ttrpc::Responder;
 using ttrpc::Response;
+
+constexpr uint32_t kFirstQueuedSignal = 32;  // From here on each one counts (SIGRTMIN).
 
 // Answers of methods that return nothing.
 Response Empty(const absl::Status& status) {
@@ -63,16 +67,31 @@ ContainerRequest FromProto(const task::CreateTaskRequest& request) {
   return result;
 }
 
+// Whether a second call like `request` is the first one made again.
+template <typename Request>
+bool MayJoin(const Request& request) {
+  if constexpr (std::is_same_v<Request, task::KillRequest>) {
+    return request.signal() < kFirstQueuedSignal;
+  }
+  return std::is_same_v<Request, task::CreateTaskRequest> ||
+         std::is_same_v<Request, task::StartRequest> ||
+         std::is_same_v<Request, task::DeleteRequest>;
+}
+
 // A method that takes Request: what does not decode is answered here.
 template <typename Request, typename Function>
-ttrpc::Handler Method(Function function) {
-  return [function](const ttrpc::Call& call, Responder responder) {
+ttrpc::Handler Method(JoinedCalls* running, Function function) {
+  return [running, function](const ttrpc::Call& call, Responder responder) {
     Request request;
     if (!request.ParseFromString(call.payload)) {
       return responder.Reply(absl::InternalError(
           "ttrpc: error unmarshalling payload: proto: cannot parse invalid wire-format data"));
     }
-    function(std::move(request), std::move(responder));
+    Reply reply = [responder](Response response) { responder.Reply(std::move(response)); };
+    if (MayJoin(request)) {
+      reply = running->Begin(call.method + '\0' + call.payload, std::move(responder));
+    }
+    if (reply) function(std::move(request), std::move(reply));
   };
 }
 
@@ -84,73 +103,85 @@ struct TaskMethods {
   using Ptr = Container::Ptr;
 
   template <typename Request, typename Result>
-  static ttrpc::Handler On(Self self, Result (*method)(Self, Ptr, Request, Responder)) {
-    return Method<Request>([self, method](Request request, Responder responder) {
+  static ttrpc::Handler On(Self self, Result (*method)(Self, Ptr, Request, Reply)) {
+    return Method<Request>(&self->running_, [self, method](Request request, Reply reply) {
       absl::StatusOr<Ptr> container = self->Find(request.id());
-      if (!container.ok()) return responder.Reply(container.status());
-      method(self, *std::move(container), std::move(request), std::move(responder));
+      if (!container.ok()) return reply(container.status());
+      method(self, *std::move(container), std::move(request), std::move(reply));
     });
   }
 
-  static Detached Create(Self self, task::CreateTaskRequest request, Responder responder) {
+  static Detached Create(Self self, task::CreateTaskRequest request, Reply reply) {
     const std::string id = request.id();
-    if (self->containers_.contains(id) || !self->creating_.insert(id).second) {
-      responder.Reply(base::AlreadyExists("task {}", id));
-      co_return;
+    absl::Status status = base::ValidateIdentifier(id);
+    if (self->containers_.contains(id) || self->creating_.contains(id)) {
+      status = base::AlreadyExists("task {}", id);
     }
     const absl::StatusOr<RuncOptions> options = DecodeRuncOptions(FromProto(request.options()));
-    absl::Status status = options.status();
-    Ptr container;
-    if (status.ok()) {
-      container = std::make_shared<Container>(self->shim_, FromProto(request), *options);
-      status = co_await Container::Create(container);
-    }
-    self->creating_.erase(id);
-    ::malloc_trim(0);  // The documents read for it are not needed again.
+    status.Update(options.status());
     if (!status.ok()) {
-      responder.Reply(status);
+      reply(status);
       co_return;
     }
-    self->containers_[id] = container;
+    const auto container = std::make_shared<Container>(self->shim_, FromProto(request), *options);
+    self->creating_[id] = container;
+    status = co_await Container::Create(container);
+    self->creating_.erase(id);
+    if (status.ok()) self->containers_[id] = container;
+    self->creation_ended_.Notify();
+    ::malloc_trim(0);  // The documents read for it are not needed again.
     task::CreateTaskResponse response;
     response.set_pid((*container->Find(""))->pid);
-    responder.Reply(response.SerializeAsString());
+    reply(status.ok() ? Response(response.SerializeAsString()) : status);
+    self->LeaveIfEmpty();
   }
 
-  static void Connect(Self self, task::ConnectRequest request, Responder responder) {
+  static void Connect(Self self, task::ConnectRequest request, Reply reply) {
+    self->shim_.publisher->DaemonIsThere();
     task::ConnectResponse response;
     response.set_shim_pid(static_cast<uint32_t>(::getpid()));
     if (const auto container = self->Find(request.id()); container.ok()) {
       response.set_task_pid((*(*container)->Find(""))->pid);
     }
-    responder.Reply(response.SerializeAsString());
+    reply(response.SerializeAsString());
   }
 
-  static void Shutdown(Self self, task::ShutdownRequest, Responder responder) {
-    responder.Reply(std::string());
-    if (!self->containers_.empty() || !self->creating_.empty() || !self->shutdown_) return;
-    std::exchange(self->shutdown_, nullptr)();
+  static void Shutdown(Self self, task::ShutdownRequest, Reply reply) {
+    reply(std::string());
+    self->Leave();
   }
 
-  static Detached Start(Self, Ptr container, task::StartRequest request, Responder responder) {
+  static Detached Start(Self, Ptr container, task::StartRequest request, Reply reply) {
     const absl::StatusOr<uint32_t> pid = co_await Container::Start(container, request.exec_id());
     task::StartResponse response;
     if (pid.ok()) response.set_pid(*pid);
-    responder.Reply(pid.ok() ? Response(response.SerializeAsString()) : pid.status());
+    reply(pid.ok() ? Response(response.SerializeAsString()) : pid.status());
   }
 
-  static Detached Delete(Self self, Ptr container, task::DeleteRequest request,
-                         Responder responder) {
+  static Detached Delete(Self self, task::DeleteRequest request, Reply reply) {
+    const std::string id = request.id();
+    // Who deletes what is still being made has given up on it: a daemon whose client went away.
+    if (const auto creating = self->creating_.find(id); creating != self->creating_.end()) {
+      creating->second->AbandonCreate();
+    }
+    while (self->creating_.contains(id)) {
+      co_await self->creation_ended_.Wait();
+    }
+    const absl::StatusOr<Ptr> container = self->Find(id);
+    if (!container.ok()) {
+      reply(container.status());
+      co_return;
+    }
     const absl::StatusOr<ExitRecord> exit =
-        co_await Container::Delete(container, request.exec_id());
-    if (exit.ok() && request.exec_id().empty()) self->containers_.erase(container->id());
-    responder.Reply(exit.ok() ? Response(EncodeExit(*exit)) : exit.status());
+        co_await Container::Delete(*container, request.exec_id());
+    if (exit.ok() && request.exec_id().empty()) self->containers_.erase(id);
+    reply(exit.ok() ? Response(EncodeExit(*exit)) : exit.status());
   }
 
-  static Detached Pids(Self, Ptr container, task::PidsRequest, Responder responder) {
+  static Detached Pids(Self, Ptr container, task::PidsRequest, Reply reply) {
     const auto pids = co_await Container::Pids(container);
     if (!pids.ok()) {
-      responder.Reply(pids.status());
+      reply(pids.status());
       co_return;
     }
     task::PidsResponse response;
@@ -163,44 +194,43 @@ struct TaskMethods {
       process->mutable_info()->set_type_url(details.GetTypeName());
       process->mutable_info()->set_value(details.SerializeAsString());
     }
-    responder.Reply(response.SerializeAsString());
+    reply(response.SerializeAsString());
   }
 
-  static Detached Kill(Self, Ptr container, task::KillRequest request, Responder responder) {
+  static Detached Kill(Self, Ptr container, task::KillRequest request, Reply reply) {
     const absl::Status status =
         co_await Container::Kill(container, request.exec_id(), request.signal(), request.all());
-    responder.Reply(Empty(status));
+    reply(Empty(status));
   }
 
-  static Detached Pause(Self, Ptr container, task::PauseRequest, Responder responder) {
+  static Detached Pause(Self, Ptr container, task::PauseRequest, Reply reply) {
     const absl::Status status = co_await Container::Pause(container);
-    responder.Reply(Empty(status));
+    reply(Empty(status));
   }
 
-  static Detached Resume(Self, Ptr container, task::ResumeRequest, Responder responder) {
+  static Detached Resume(Self, Ptr container, task::ResumeRequest, Reply reply) {
     const absl::Status status = co_await Container::Resume(container);
-    responder.Reply(Empty(status));
+    reply(Empty(status));
   }
 
-  static Detached Update(Self, Ptr container, task::UpdateTaskRequest request,
-                         Responder responder) {
+  static Detached Update(Self, Ptr container, task::UpdateTaskRequest request, Reply reply) {
     absl::Status status = base::InvalidArgument("resources must be given");
     if (!request.resources().value().empty()) {
       status = co_await Container::Update(container, request.resources().value());
     }
-    responder.Reply(Empty(status));
+    reply(Empty(status));
   }
 
   static Detached Checkpoint(Self, Ptr container, task::CheckpointTaskRequest request,
-                             Responder responder) {
+                             Reply reply) {
     const base::Any options = FromProto(request.options());
     const absl::Status status = co_await Container::Checkpoint(container, request.path(), options);
-    responder.Reply(Empty(status));
+    reply(Empty(status));
   }
 
-  static void State(Self, Ptr container, task::StateRequest request, Responder responder) {
+  static void State(Self, Ptr container, task::StateRequest request, Reply reply) {
     const auto process = container->Find(request.exec_id());
-    if (!process.ok()) return responder.Reply(process.status());
+    if (!process.ok()) return reply(process.status());
     task::StateResponse response;
     response.set_id(request.exec_id().empty() ? container->id() : request.exec_id());
     response.set_bundle(container->bundle());
@@ -212,48 +242,51 @@ struct TaskMethods {
     response.set_terminal((*process)->stdio.terminal);
     response.set_exit_status((*process)->exit.status);
     SetTime((*process)->exit.at, response.mutable_exited_at());
-    responder.Reply(response.SerializeAsString());
+    reply(response.SerializeAsString());
   }
 
-  static void Wait(Self, Ptr container, task::WaitRequest request, Responder responder) {
+  static void Wait(Self, Ptr container, task::WaitRequest request, Reply reply) {
     const auto process = container->Find(request.exec_id());
-    if (!process.ok()) return responder.Reply(process.status());
-    (*process)->Wait([responder](absl::StatusOr<ExitRecord> exit) {
-      if (!exit.ok()) return responder.Reply(exit.status());
+    if (!process.ok()) return reply(process.status());
+    (*process)->Wait([reply](absl::StatusOr<ExitRecord> exit) {
+      if (!exit.ok()) return reply(exit.status());
       task::WaitResponse response;
       response.set_exit_status(exit->status);
       SetTime(exit->at, response.mutable_exited_at());
-      responder.Reply(response.SerializeAsString());
+      reply(response.SerializeAsString());
     });
   }
 
-  static void Stats(Self, Ptr container, task::StatsRequest, Responder responder) {
+  static void Stats(Self, Ptr container, task::StatsRequest, Reply reply) {
     absl::StatusOr<base::Any> statistics = container->Statistics();
-    if (!statistics.ok()) return responder.Reply(statistics.status());
+    if (!statistics.ok()) return reply(statistics.status());
     task::StatsResponse response;
     response.mutable_stats()->set_type_url(statistics->type_url);
     response.mutable_stats()->set_value(std::move(statistics->value));
-    responder.Reply(response.SerializeAsString());
+    reply(response.SerializeAsString());
   }
 
-  static void Exec(Self, Ptr container, task::ExecProcessRequest request, Responder responder) {
+  static void Exec(Self, Ptr container, task::ExecProcessRequest request, Reply reply) {
     if (request.exec_id().empty()) {
-      return responder.Reply(base::InvalidArgument("exec id cannot be empty"));
+      return reply(base::InvalidArgument("exec id cannot be empty"));
     }
-    responder.Reply(Empty(container->AddExec(request.exec_id(), request.spec().value(),
-                                             {.stdin_path = request.stdin(),
-                                              .stdout_path = request.stdout(),
-                                              .stderr_path = request.stderr(),
-                                              .terminal = request.terminal()})));
+    // It becomes part of names of files.
+    if (const absl::Status valid = base::ValidateIdentifier(request.exec_id()); !valid.ok()) {
+      return reply(base::Annotate(valid, fmt::format("invalid exec id {}", request.exec_id())));
+    }
+    reply(Empty(container->AddExec(request.exec_id(), request.spec().value(),
+                                   {.stdin_path = request.stdin(),
+                                    .stdout_path = request.stdout(),
+                                    .stderr_path = request.stderr(),
+                                    .terminal = request.terminal()})));
   }
 
-  static void ResizePty(Self, Ptr container, task::ResizePtyRequest request, Responder responder) {
-    responder.Reply(Empty(container->Resize(request.exec_id(), request.width(), request.height())));
+  static void ResizePty(Self, Ptr container, task::ResizePtyRequest request, Reply reply) {
+    reply(Empty(container->Resize(request.exec_id(), request.width(), request.height())));
   }
 
-  static void CloseIo(Self, Ptr container, task::CloseIORequest request, Responder responder) {
-    responder.Reply(
-        Empty(request.stdin() ? container->CloseStdin(request.exec_id()) : absl::OkStatus()));
+  static void CloseIo(Self, Ptr container, task::CloseIORequest request, Reply reply) {
+    reply(Empty(request.stdin() ? container->CloseStdin(request.exec_id()) : absl::OkStatus()));
   }
 };
 
@@ -263,31 +296,43 @@ absl::StatusOr<Container::Ptr> TaskService::Find(const std::string& id) const {
   return container->second;
 }
 
+void TaskService::Leave() {
+  leaving_ = true;
+  LeaveIfEmpty();
+}
+
+void TaskService::LeaveIfEmpty() {
+  if (!containers_.empty()) leaving_ = false;
+  if (!leaving_ || !creating_.empty() || !shutdown_) return;
+  std::exchange(shutdown_, nullptr)();
+}
+
+void TaskService::LogState() const {
+  for (const auto* table : {&containers_, &creating_}) {
+    for (const auto& [id, container] : *table) {
+      base::LogInfo("container", {{"id", id}, {"state", container->Description()}});
+    }
+  }
+  base::LogInfo("events waiting", {{"count", shim_.publisher->queued()}});
+}
+
 ttrpc::Service TaskService::Methods() {
   using M = TaskMethods;
+  const auto on_shim =
+      [this]<typename Request, typename Result>(Result (*method)(TaskService*, Request, Reply)) {
+        return Method<Request>(&running_, [this, method](Request request, Reply reply) {
+          method(this, std::move(request), std::move(reply));
+        });
+      };
   return {
-      {"Create", Method<task::CreateTaskRequest>([this](auto request, Responder responder) {
-         M::Create(this, std::move(request), std::move(responder));
-       })},
-      {"Connect", Method<task::ConnectRequest>([this](auto request, Responder responder) {
-         M::Connect(this, std::move(request), std::move(responder));
-       })},
-      {"Shutdown", Method<task::ShutdownRequest>([this](auto request, Responder responder) {
-         M::Shutdown(this, std::move(request), std::move(responder));
-       })},
-      {"State", M::On(this, &M::State)},
-      {"Start", M::On(this, &M::Start)},
-      {"Delete", M::On(this, &M::Delete)},
-      {"Pids", M::On(this, &M::Pids)},
-      {"Pause", M::On(this, &M::Pause)},
-      {"Resume", M::On(this, &M::Resume)},
-      {"Checkpoint", M::On(this, &M::Checkpoint)},
-      {"Kill", M::On(this, &M::Kill)},
-      {"Exec", M::On(this, &M::Exec)},
-      {"ResizePty", M::On(this, &M::ResizePty)},
-      {"CloseIO", M::On(this, &M::CloseIo)},
-      {"Update", M::On(this, &M::Update)},
-      {"Wait", M::On(this, &M::Wait)},
+      {"Create", on_shim(&M::Create)},           {"Connect", on_shim(&M::Connect)},
+      {"Shutdown", on_shim(&M::Shutdown)},       {"Delete", on_shim(&M::Delete)},
+      {"State", M::On(this, &M::State)},         {"Start", M::On(this, &M::Start)},
+      {"Pids", M::On(this, &M::Pids)},           {"Pause", M::On(this, &M::Pause)},
+      {"Resume", M::On(this, &M::Resume)},       {"Checkpoint", M::On(this, &M::Checkpoint)},
+      {"Kill", M::On(this, &M::Kill)},           {"Exec", M::On(this, &M::Exec)},
+      {"ResizePty", M::On(this, &M::ResizePty)}, {"CloseIO", M::On(this, &M::CloseIo)},
+      {"Update", M::On(this, &M::Update)},       {"Wait", M::On(this, &M::Wait)},
       {"Stats", M::On(this, &M::Stats)},
   };
 }

@@ -11,6 +11,7 @@
 
 #include <condition_variable>
 #include <cstdlib>
+#include <future>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -99,6 +100,7 @@ class ShimTest : public testing::Test {
     if (!base::Exists(kBusybox)) GTEST_SKIP() << "needs busybox-static";
     if (!base::FindExecutable("runc").ok()) GTEST_SKIP() << "needs runc";
     ASSERT_OK_AND_ASSIGN(directory_, base::MakeTempDirectory("/tmp", "shim-test"));
+    ASSERT_THAT(base::MakeDirectories(directory_ + "/tmp", 0700), IsOk());
     for (const char* name : {"bin", "proc", "dev", "sys", "tmp"}) {
       ASSERT_THAT(base::MakeDirectories(directory_ + "/image/" + name, 0755), IsOk());
     }
@@ -169,7 +171,9 @@ class ShimTest : public testing::Test {
     }
     options.argv.insert(options.argv.end(), action.begin(), action.end());
     options.environment = {"PATH=" + std::string(std::getenv("PATH")),
+                           "TMPDIR=" + directory_ + "/tmp",
                            "TTRPC_ADDRESS=" + directory_ + "/c.sock.ttrpc"};
+    options.environment.insert(options.environment.end(), environment_.begin(), environment_.end());
     if (new_daemon) options.environment.push_back("MAX_SHIM_VERSION=2");
     options.working_directory = Bundle(id);
     ASSIGN_OR_RETURN(base::RunResult result, base::Run(options, input, Soon()));
@@ -178,7 +182,17 @@ class ShimTest : public testing::Test {
   }
   base::Any Options() const {
     return {.type_url = "containerd.runc.v1.Options",
-            .value = base::WireWriter().Bytes(7, directory_ + "/runc").Take()};
+            .value = options_ +
+                     base::WireWriter().Bytes(6, runtime_).Bytes(7, directory_ + "/runc").Take()};
+  }
+  // Puts a script in front of the real runtime, which runs before it and may take its place.
+  void WrapRuntime(const std::string& script) {
+    runtime_ = directory_ + "/runtime";
+    ASSERT_OK_AND_ASSIGN(const std::string runc, base::FindExecutable("runc"));
+    ASSERT_THAT(
+        base::WriteFileAtomically(
+            runtime_, fmt::format("#!/bin/sh\nset -e\n{}\nexec {} \"$@\"\n", script, runc), 0755),
+        IsOk());
   }
   std::string Params(const std::string& id) const {
     base::WireWriter params;
@@ -210,6 +224,16 @@ class ShimTest : public testing::Test {
     Message message;
     EXPECT_TRUE(message.ParseFromString(*response));
     return message;
+  }
+  // The same without waiting for the answer.
+  template <typename Request>
+  std::future<ttrpc::Response> Begin(std::string_view method, const Request& request) {
+    auto answer = std::make_shared<std::promise<ttrpc::Response>>();
+    client_->Call(ttrpc::MakeRequest("containerd.task.v3.Task", method, request.SerializeAsString(),
+                                     "shimtest"),
+                  Soon(),
+                  [answer](ttrpc::Response response) { answer->set_value(std::move(response)); });
+    return answer->get_future();
   }
   struct Nothing {
     bool ParseFromString(const std::string& bytes) const { return bytes.empty(); }
@@ -280,6 +304,10 @@ class ShimTest : public testing::Test {
   // Deletes the container, and sees its shim leave.
   void Finish(const std::string& id) {
     EXPECT_THAT(Delete(id), IsOk());
+    ExpectToLeave(id);
+  }
+  // Asks the shim to leave, and sees it do so.
+  void ExpectToLeave(const std::string& id) {
     std::mutex mutex;
     std::condition_variable condition;
     bool closed = false;
@@ -326,6 +354,9 @@ class ShimTest : public testing::Test {
   }
 
   std::string directory_;
+  std::string runtime_;                   // Of the options: "" for the default.
+  std::string options_;                   // More of them, encoded.
+  std::vector<std::string> environment_;  // More of it, for the shim's binary.
   std::set<std::string> ids_;
   std::map<std::string, uint32_t> shim_pids_;
   std::unique_ptr<base::EventLoopThread> thread_;
