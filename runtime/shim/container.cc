@@ -135,6 +135,7 @@ void Container::PublishExit(const Process& process) {
 
 // Notes the exit where it lasts, then tells those who wait, then everybody.
 void Container::Record(Process& process, const runc::Exit& exit) {
+  shim_.rest->Disturb();
   const ExitRecord record{
       .pid = process.pid, .status = static_cast<uint32_t>(exit.status), .at = exit.at};
   const absl::Status written = WriteExitRecord(request_.bundle, process.exec_id, record);

@@ -28,6 +28,7 @@
 #include "runtime/shim/async.h"
 #include "runtime/shim/process.h"
 #include "runtime/shim/publisher.h"
+#include "runtime/shim/rest.h"
 #include "runtime/shim/runc_options.h"
 
 namespace google::protobuf {
@@ -41,6 +42,7 @@ struct Shim {
   base::EventLoop* loop;
   runc::Reaper* reaper;
   Publisher* publisher;
+  Rest* rest;
   std::string namespace_name;
 };
 

@@ -109,7 +109,8 @@ Async<absl::StatusOr<std::unique_ptr<LoggingBinary>>> LoggingBinary::Start(
   auto spawned = base::Spawn(options);
   if (!spawned.ok()) {
     // Not with the code of the cause: NotFound would say that the container is not there.
-    co_return base::Unknown("failed to start binary process: {}", base::FromAbsl(spawned.status().message()));
+    co_return base::Unknown("failed to start binary process: {}",
+                            base::FromAbsl(spawned.status().message()));
   }
   base::Child child = *std::move(spawned);
 

@@ -109,7 +109,8 @@ absl::Status ServeCommand(const Flags& flags) {
   Publisher publisher(loop.get(), daemon == nullptr ? "" : daemon, flags.namespace_name);
   ttrpc::Server server(loop.get());
   Departure departure(loop.get(), &server, &publisher, PathOf(listener.get()));
-  TaskService tasks({loop.get(), reaper.get(), &publisher, flags.namespace_name},
+  Rest rest(loop.get());
+  TaskService tasks({loop.get(), reaper.get(), &publisher, &rest, flags.namespace_name},
                     [&departure] { departure.Begin(); });
   server.AddService("containerd.task.v2.Task", tasks.Methods());
   server.AddService("containerd.task.v3.Task", tasks.Methods());

@@ -273,6 +273,22 @@ TEST_F(ShimTest, OlderDaemonsGetTheAnswerTheyRead) {
   EXPECT_THAT(Call<Nothing>("Shutdown", task::ShutdownRequest()), IsOk());
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_F(ShimTest, AShimAtRestIsSmall) {
+  RunContainer("st-small", "sleep 1000");
+  const auto resident_kb = [&] {
+    const std::string path = fmt::format("/proc/{}/status", shim_pids_["st-small"]);
+    const std::string text = base::ReadFile(path).value_or("VmRSS: 0");
+    return std::stoi(text.substr(text.find("VmRSS:") + 6));
+  };
+  const absl::Time deadline = Soon();
+  while (resident_kb() > 1024 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_LE(resident_kb(), 1024);
+  EXPECT_GT(resident_kb(), 0);
+  EXPECT_THAT(State("st-small"), IsOk());  // And it wakes up.
+}
+#endif
+
 TEST_F(ShimTest, NoSocketIsAbstractOrOpenToOthers) {
   // A process in the host's network namespace must not reach a shim by name.
   RunContainer("st-socket", "sleep 1000");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/shim/task_service.h"
 
-#include <malloc.h>
 #include <unistd.h>
 
 #include "base/identifiers.h"
@@ -80,8 +79,9 @@ bool MayJoin(const Request& request) {
 
 // A method that takes Request: what does not decode is answered here.
 template <typename Request, typename Function>
-ttrpc::Handler Method(JoinedCalls* running, Function function) {
-  return [running, function](const ttrpc::Call& call, Responder responder) {
+ttrpc::Handler Method(JoinedCalls* running, Rest* rest, Function function) {
+  return [running, rest, function](const ttrpc::Call& call, Responder responder) {
+    rest->Disturb();
     Request request;
     if (!request.ParseFromString(call.payload)) {
       return responder.Reply(absl::InternalError(
@@ -104,11 +104,12 @@ struct TaskMethods {
 
   template <typename Request, typename Result>
   static ttrpc::Handler On(Self self, Result (*method)(Self, Ptr, Request, Reply)) {
-    return Method<Request>(&self->running_, [self, method](Request request, Reply reply) {
-      absl::StatusOr<Ptr> container = self->Find(request.id());
-      if (!container.ok()) return reply(container.status());
-      method(self, *std::move(container), std::move(request), std::move(reply));
-    });
+    return Method<Request>(
+        &self->running_, self->shim_.rest, [self, method](Request request, Reply reply) {
+          absl::StatusOr<Ptr> container = self->Find(request.id());
+          if (!container.ok()) return reply(container.status());
+          method(self, *std::move(container), std::move(request), std::move(reply));
+        });
   }
 
   static Detached Create(Self self, task::CreateTaskRequest request, Reply reply) {
@@ -129,7 +130,6 @@ struct TaskMethods {
     self->creating_.erase(id);
     if (status.ok()) self->containers_[id] = container;
     self->creation_ended_.Notify();
-    ::malloc_trim(0);  // The documents read for it are not needed again.
     task::CreateTaskResponse response;
     response.set_pid((*container->Find(""))->pid);
     reply(status.ok() ? Response(response.SerializeAsString()) : status);
@@ -320,7 +320,7 @@ ttrpc::Service TaskService::Methods() {
   using M = TaskMethods;
   const auto on_shim =
       [this]<typename Request, typename Result>(Result (*method)(TaskService*, Request, Reply)) {
-        return Method<Request>(&running_, [this, method](Request request, Reply reply) {
+        return Method<Request>(&running_, shim_.rest, [this, method](Request request, Reply reply) {
           method(this, std::move(request), std::move(reply));
         });
       };
