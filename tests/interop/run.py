@@ -89,14 +89,14 @@ def main():
     if os.geteuid() != 0:
         print("skipped: needs root")
         return 77
-    for program in NEEDED:
+    scenario = importlib.import_module("scenarios." + options.scenario)
+    for program in NEEDED + getattr(scenario, "NEEDED", []):
         if not shutil.which(program):
             print("skipped: %s is not installed" % program)
             return 77
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, give_up)
     signal.alarm(SECONDS)
-    scenario = importlib.import_module("scenarios." + options.scenario)
     folder = tempfile.mkdtemp(prefix="ctrd-it-registry-")
     registry = Registry(os.path.join(folder, "registry"))
     try:
