@@ -85,6 +85,14 @@ PERMITTED = [
     Permitted(OUR_SHIM, "streams: run with a logger that is not there",
               replacing("err", r"1 error occurred:\n\t\* (.*)\n\n", r"\1"), "one error is not counted in a list"),
 
+    Permitted(OUR_SHIM, "runtimes: calls of the runtime", replacing("out", r"--resources -", "--resources=-"),
+              "as 2.x has it"),
+    Permitted(OUR_DAEMON + OUR_SHIM, "runtimes: calls of the runtime", without("out", r"^.* delete --force \w+\n"),
+              "what was deleted in order is not deleted again by force"),
+    Permitted(OUR_DAEMON, "runtimes: run with runtime *", in_turn(replacing("err", r"containerd\.runc\.v1", "containerd.runc.v2"),
+                                                                replacing("err", r"start failed: : ", "start failed: ")),
+              "an example that still exists; no output is not put before the cause"),
+
     *[Permitted(TRANSFER, steps, in_turn(without("out", r"(?s).*"), without("err", r"^time=.*level=info.*\n"),
                                          without("err", BEFORE_CAUSE)),
                 "Transfer: 2.x has its own progress display, and other words before the cause of a failure")
