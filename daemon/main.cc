@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -86,6 +87,9 @@ absl::Status Serve(plugin::Registry& registry, const config::Config& config) {
 
 int Main(int argc, char** argv) {
   BlockSignals();
+  // Debian's Abseil is built to look for cycles among mutexes, under one lock for all of them; gRPC
+  // takes a dozen mutexes for each call.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   // Threads come and go with blocking calls; an arena for each would keep what the busiest took.
   ::mallopt(M_ARENA_MAX, 2);
   const CommandLine line = ParseCommandLine(argc, argv);

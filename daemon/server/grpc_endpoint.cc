@@ -69,11 +69,11 @@ absl::StatusOr<std::unique_ptr<GrpcEndpoint>> GrpcEndpoint::Start(
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
   builder.SetMaxSendMessageSize(options.max_send_bytes);
-  // One completion queue and one thread that waits on it: further threads come with calls that
-  // block, and go with them.
+  // One completion queue and one thread that waits on it. Further threads come with calls that
+  // block; eight of them stay, because making and ending one costs more than a short call.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 8);
   TolerateIdleClients(builder);
   for (grpc::Service* service : services) builder.RegisterService(service);
 
