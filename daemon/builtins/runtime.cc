@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -7,11 +8,13 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "daemon/builtins/builtins.h"
 #include "daemon/metadata/metadata.h"
 #include "daemon/restart/restart_monitor.h"
 #include "daemon/version.h"
+#include "runtime/runc/known_flaws.h"
 #include "runtime/supervisor/supervisor.h"
 
 namespace ctrd::builtins {
@@ -25,7 +28,30 @@ constexpr size_t kMaxSocketDirectory = 42;
 struct ShimSettings {
   std::vector<std::string> environment;
   std::string socket_directory;
+  // Asked for while the rest of the daemon opens: an answer takes a few milliseconds.
+  std::future<absl::StatusOr<runtime::runc::RuntimeReport>> runc;
 };
+
+constexpr absl::Duration kRuncAnswers = absl::Seconds(2);
+
+// Says which runc this is, and what is known to be wrong with it: an old one is never refused.
+void ReportRunc(const absl::StatusOr<runtime::runc::RuntimeReport>& report,
+                plugin::Record& record) {
+  if (!report.ok()) {
+    base::LogWarn("runc does not tell its version", {{"error", report.status()}});
+    return;
+  }
+  record.exports["runc-version"] = report->name + " " + report->version;
+  if (report->flaws.empty()) {
+    base::LogInfo("OCI runtime", {{"name", report->name}, {"version", report->version}});
+    return;
+  }
+  std::string flaws;
+  for (const std::string& flaw : report->flaws) flaws += (flaws.empty() ? "" : ",") + flaw;
+  record.exports["runc-known-flaws"] = flaws;
+  base::LogWarn("runc has known flaws, unless the distribution has mended them",
+                {{"version", report->version}, {"flaws", flaws}});
+}
 
 absl::StatusOr<plugin::Instance> ReadShimSettings(plugin::InitContext& init) {
   auto settings = std::make_unique<ShimSettings>();
@@ -37,6 +63,8 @@ absl::StatusOr<plugin::Instance> ReadShimSettings(plugin::InitContext& init) {
     return base::InvalidArgument("socket_dir '{}' must be absolute and at most {} bytes long",
                                  settings->socket_directory, kMaxSocketDirectory);
   }
+  settings->runc = std::async(std::launch::async,
+                              [] { return runtime::runc::InspectRuntime("runc", kRuncAnswers); });
   return plugin::Instance::Of<ShimSettings>(std::move(settings));
 }
 
@@ -80,6 +108,7 @@ absl::StatusOr<plugin::Instance> OpenSupervisor(plugin::InitContext& init) {
   ASSIGN_OR_RETURN(auto supervisor, runtime::Supervisor::Open(std::move(options)));
   init.record.platforms = {HostPlatform()};
   init.record.exports["log-uri-schemes"] = "fifo,binary,binary-v2,file";
+  if (settings->runc.valid()) ReportRunc(settings->runc.get(), init.record);
   runtime::Supervisor* borrowed = supervisor.get();
   return plugin::Instance::Of<runtime::Supervisor>(std::move(supervisor))
       .AlsoAs<runtime::TaskRuntime>(borrowed);
