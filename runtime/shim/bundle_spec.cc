@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/shim/bundle_spec.h"
 
+#include <sys/stat.h>
+
 #include "base/files.h"
 #include "base/status.h"
 #include "nlohmann/json.hpp"
@@ -9,6 +11,9 @@ namespace ctrd::runtime::shim {
 namespace {
 
 constexpr size_t kMostSpecBytes = 16 << 20;
+constexpr size_t kMostMappings = 340;  // The kernel takes no more.
+constexpr size_t kMostPathBytes = 4095;
+constexpr size_t kMostAnnotationBytes = 1 << 20;  // All together.
 
 nlohmann::json ReadSpec(const std::string& bundle) {
   const absl::StatusOr<std::string> text = base::ReadFile(bundle + "/config.json", kMostSpecBytes);
@@ -53,6 +58,41 @@ std::string CgroupsPath(const std::string& bundle) {
   const nlohmann::json spec = ReadSpec(bundle);
   const nlohmann::json& path = Member(Member(spec, "linux"), "cgroupsPath");
   return path.is_string() ? path.get<std::string>() : std::string();
+}
+
+absl::Status CheckLimits(const std::string& bundle) {
+  const nlohmann::json spec = ReadSpec(bundle);
+  const nlohmann::json& linux_part = Member(spec, "linux");
+  for (const char* name : {"uidMappings", "gidMappings"}) {
+    if (Member(linux_part, name).size() > kMostMappings) {
+      return base::InvalidArgument("the specification has more than {} {}", kMostMappings, name);
+    }
+  }
+  for (const nlohmann::json& entry : Member(linux_part, "namespaces")) {
+    const nlohmann::json& path = Member(entry, "path");
+    if (path.is_string() && path.get_ref<const std::string&>().size() > kMostPathBytes) {
+      return base::InvalidArgument("the path of a namespace is longer than {} bytes",
+                                   kMostPathBytes);
+    }
+  }
+  size_t bytes = 0;
+  for (const auto& [key, value] : ReadAnnotations(bundle)) bytes += key.size() + value.size();
+  if (bytes > kMostAnnotationBytes) {
+    return base::InvalidArgument("annotations take more than {} bytes", kMostAnnotationBytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRoot(const std::string& bundle) {
+  const nlohmann::json spec = ReadSpec(bundle);
+  const nlohmann::json& path = Member(Member(spec, "root"), "path");
+  std::string root = path.is_string() ? path.get<std::string>() : "rootfs";
+  if (!root.starts_with('/')) root.insert(0, bundle + "/");
+  struct stat info {};
+  if (::lstat((root + "/dev").c_str(), &info) == 0 && S_ISLNK(info.st_mode)) {
+    return base::FailedPrecondition("/dev of the container's root is a symbolic link");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> WithTerminal(const std::string& process_json, bool terminal) {

@@ -17,6 +17,14 @@ std::map<std::string, std::string> ReadAnnotations(const std::string& bundle);
 bool HasPrivatePidNamespace(const std::string& bundle);
 // linux.cgroupsPath, "" if there is none.
 std::string CgroupsPath(const std::string& bundle);
+// Nothing in <bundle>/config.json is larger than any use has it: runtimes have been led astray by
+// fields that overflow what they pass on. A spec that cannot be read is left to the runtime.
+//   kInvalidArgument  id mappings, paths of namespaces, annotations: docs/security.md
+absl::Status CheckLimits(const std::string& bundle);
+// The container's root has no symbolic link where the runtime puts devices: old versions of runc
+// follow it to the host (CVE-2026-41579). Call it when the root is mounted.
+//   kFailedPrecondition  <root>/dev is a link
+absl::Status CheckRoot(const std::string& bundle);
 // An exec's process document with `terminal` put in its place.
 //   kUnknown  not the JSON of a process
 absl::StatusOr<std::string> WithTerminal(const std::string& process_json, bool terminal);

@@ -22,6 +22,7 @@ constexpr absl::Duration kLookAgain = absl::Milliseconds(5);
 
 Async<absl::Status> Container::Create(Ptr self) {
   const AsyncMutex::Guard guard = co_await self->init_->mutex.Acquire();
+  CO_RETURN_IF_ERROR(CheckLimits(self->bundle()));
   RemoveExitRecord(self->bundle(), "");  // Of a container of that name before.
   CO_RETURN_IF_ERROR(SaveRuncOptions(self->bundle(), self->options_));
   if (!self->request_.rootfs.empty()) {
@@ -44,6 +45,7 @@ Async<absl::Status> Container::CreateMounted(Ptr self) {
     self->PublishCreate();
     co_return absl::OkStatus();
   }
+  CO_RETURN_IF_ERROR(CheckRoot(self->bundle()));
   const IoOptions io_options = self->IoOptionsFor(*self->init_);
   auto io = co_await ProcessIo::Open(self->shim_.loop, self->shim_.reaper, io_options);
   CO_RETURN_IF_ERROR(self->Unwanted());
