@@ -17,6 +17,7 @@ void AddAll(plugin::Registry& registry) {
   AddTransfer(registry);
   AddServices(registry);
   AddMonitors(registry);
+  AddMetrics(registry);
   AddServers(registry);
 }
 

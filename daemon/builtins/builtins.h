@@ -22,9 +22,13 @@ void AddRuntime(plugin::Registry& registry);       // runtime.cc: shims and task
 void AddTransfer(plugin::Registry& registry);      // transfer.cc: streaming and transfer
 void AddServices(plugin::Registry& registry);      // services.cc: what the gRPC socket serves
 void AddMonitors(plugin::Registry& registry);      // monitors.cc: who watches containers
+void AddMetrics(plugin::Registry& registry);       // metrics.cc: collectors and their endpoint
 void AddServers(plugin::Registry& registry);       // servers.cc: the sockets
 
 void AddAll(plugin::Registry& registry);
+
+// Lets the metrics endpoint answer, if there is one.
+void StartMetrics(const plugin::Registry& registry);
 
 // What begins only when clients are served already: finding the tasks that run, starting again
 // those that should.

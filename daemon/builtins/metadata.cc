@@ -42,7 +42,8 @@ absl::StatusOr<plugin::Instance> OpenMetadata(plugin::InitContext& init) {
                      init.registry.FindAll<snapshots::Snapshotter>(plugin::kSnapshotter), events));
   init.record.exports["policy"] = policy;
   init.record.exports["path"] = options.path;
-  return plugin::Instance::Of<Metadata>(std::move(opened));
+  Metadata* borrowed = opened.get();
+  return plugin::Instance::Of<Metadata>(std::move(opened)).AlsoAs<base::MetricSource>(borrowed);
 }
 
 absl::StatusOr<plugin::Instance> OfferLeases(plugin::InitContext& init) {

@@ -137,6 +137,7 @@ void AfterServing(const plugin::Registry& registry) {
           registry.Find<restart::RestartMonitor>(plugin::kMonitorContainer, "restart")) {
     monitor->Start();
   }
+  StartMetrics(registry);
 }
 
 }  // namespace ctrd::builtins

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "daemon/builtins/builtins.h"
 #include "daemon/server/grpc_endpoint.h"
+#include "daemon/server/grpc_metrics.h"
 #include "daemon/server/ttrpc_endpoint.h"
 #include "runtime/supervisor/supervisor.h"
 
@@ -42,7 +43,8 @@ absl::StatusOr<plugin::Instance> StartGrpc(plugin::InitContext& init) {
       server::GrpcEndpoint::Start(
           {.socket = SocketOf(init.section),
            .max_receive_bytes = static_cast<int>(init.section.Integer("max_recv_message_size")),
-           .max_send_bytes = static_cast<int>(init.section.Integer("max_send_message_size"))},
+           .max_send_bytes = static_cast<int>(init.section.Integer("max_send_message_size")),
+           .metrics = init.registry.Find<server::GrpcMetrics>(plugin::kMetrics, "grpc-prometheus")},
           services));
   return plugin::Instance::Of<server::GrpcEndpoint>(std::move(endpoint));
 }
@@ -71,7 +73,7 @@ void AddServers(plugin::Registry& registry) {
                 }});
   registry.Add({.type = plugin::kServer,
                 .id = "grpc",
-                .requirements = {plugin::kGrpc},
+                .requirements = {plugin::kGrpc, plugin::kMetrics},
                 .schema = std::move(grpc),
                 .init = StartGrpc});
 }

@@ -46,6 +46,8 @@ struct GarbageCollector::Scheduler {
   uint64_t runs_ended ABSL_GUARDED_BY(mutex) = 0;
   absl::Status last_status ABSL_GUARDED_BY(mutex);
   absl::Duration total_locked ABSL_GUARDED_BY(mutex);
+  base::Counter succeeded, failed;
+  base::Timer pauses;
   std::thread thread;
 };
 
@@ -76,6 +78,8 @@ absl::Status GarbageCollector::Scheduler::RunOnce() {
   const uint64_t run = ++runs_begun;
   mutex.Unlock();
   const Collection::Result result = collection.Run();
+  (result.status.ok() ? succeeded : failed).Add();
+  pauses.Observe(result.locked);
   mutex.Lock();
   running = false;
   runs_ended = run;
@@ -167,6 +171,16 @@ absl::Status GarbageCollector::RunNow(const base::Context& context) {
     s.finished.WaitWithTimeout(&s.mutex, kCancelPoll);
   }
   return s.last_status.ok() ? absl::OkStatus() : absl::UnknownError("gc failed");
+}
+
+void GarbageCollector::Report(base::MetricSink& sink) const {
+  constexpr char kRuns[] = "containerd_gc_collections_total";
+  constexpr char kRunsHelp[] = "Runs of the garbage collector.";
+  sink.AddCounter(kRuns, kRunsHelp, scheduler_->succeeded.value(), {{"status", "success"}});
+  sink.AddCounter(kRuns, kRunsHelp, scheduler_->failed.value(), {{"status", "fail"}});
+  sink.AddTimer("containerd_gc_gc_seconds",
+                "How long the collector marked and swept, while changes waited.", {},
+                scheduler_->pauses.snapshot());
 }
 
 }  // namespace ctrd::metadata

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/context.h"
+#include "base/metric.h"
 #include "daemon/metadata/database.h"
 
 namespace ctrd::metadata {
@@ -43,6 +44,9 @@ class GarbageCollector {
   // Waits for a complete run, back ends included, that began after the call.
   //   kUnknown "gc failed"; kCancelled, kDeadlineExceeded: the caller stopped waiting
   absl::Status RunNow(const base::Context& context);
+
+  // How many runs there were, and how long writers waited for them.
+  void Report(base::MetricSink& sink) const;
 
   // A committed change to the store.
   void Observe(Change change);

@@ -99,4 +99,14 @@ std::vector<std::string> Metadata::snapshotter_names() const {
   return names;
 }
 
+void Metadata::Report(base::MetricSink& sink) const {
+  const store::Statistics statistics = parts_->database.statistics();
+  sink.AddCounter("containerd_metadata_updates_total", "Changes to the metadata that were made.",
+                  statistics.updates);
+  sink.AddCounter("containerd_metadata_syncs_total",
+                  "Writes to disk that made changes durable: one for all that wait.",
+                  statistics.syncs);
+  parts_->gc.Report(sink);
+}
+
 }  // namespace ctrd::metadata

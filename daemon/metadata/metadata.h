@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/event.h"
+#include "base/metric.h"
 #include "daemon/metadata/container_store.h"
 #include "daemon/metadata/garbage_collector.h"
 #include "daemon/metadata/namespace_store.h"
@@ -47,14 +48,14 @@ struct MetadataOptions {
   SharingPolicy sharing = SharingPolicy::kShared;
 };
 
-class Metadata {
+class Metadata final : public base::MetricSource {
  public:
   // Back ends and `events` (which may be null) are borrowed and must live longer.
   // See store::OpenStore for errors.
   static absl::StatusOr<std::unique_ptr<Metadata>> Open(
       const MetadataOptions& options, content::ContentStore* backend,
       std::map<std::string, snapshots::Snapshotter*> drivers, base::EventSink* events);
-  ~Metadata();
+  ~Metadata() override;
 
   NamespaceStore& namespaces();
   ContainerStore& containers();
@@ -66,6 +67,9 @@ class Metadata {
   snapshots::Snapshotter* snapshotter(std::string_view name);
   std::vector<std::string> snapshotter_names() const;
   GarbageCollector& gc();
+
+  // Updates and syncs of the store, runs of the collector.
+  void Report(base::MetricSink& sink) const override;
 
  private:
   struct Parts;

@@ -158,6 +158,16 @@ class Registry {
     return found;
   }
 
+  // The same of all types.
+  template <typename Interface>
+  std::vector<Interface*> FindEverywhere() const {
+    std::vector<Interface*> found;
+    for (const auto& entry : started_) {
+      if (Interface* instance = entry->instance.template As<Interface>()) found.push_back(instance);
+    }
+    return found;
+  }
+
   // In the order of init, failed ones among them.
   std::vector<const Record*> records() const;
 

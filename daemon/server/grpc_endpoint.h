@@ -21,6 +21,8 @@
 
 namespace ctrd::server {
 
+class GrpcMetrics;
+
 struct SocketOptions {
   std::string path;
   uid_t uid = 0;
@@ -39,6 +41,7 @@ struct GrpcOptions {
   SocketOptions socket;
   int max_receive_bytes = 16 << 20;
   int max_send_bytes = 16 << 20;
+  GrpcMetrics* metrics = nullptr;  // Counts the calls; outlives the endpoint.
 };
 
 // Serves from Start until it is destroyed, which ends calls that still run: streams at once, others

@@ -15,7 +15,7 @@
 
 namespace ctrd::runtime {
 
-class FakeTaskRuntime final : public TaskRuntime {
+class FakeTaskRuntime : public TaskRuntime {
  public:
   // What Create was given last.
   CreateTask last_create() const;
