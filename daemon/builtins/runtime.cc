@@ -111,7 +111,8 @@ absl::StatusOr<plugin::Instance> OpenSupervisor(plugin::InitContext& init) {
   if (settings->runc.valid()) ReportRunc(settings->runc.get(), init.record);
   runtime::Supervisor* borrowed = supervisor.get();
   return plugin::Instance::Of<runtime::Supervisor>(std::move(supervisor))
-      .AlsoAs<runtime::TaskRuntime>(borrowed);
+      .AlsoAs<runtime::TaskRuntime>(borrowed)
+      .AlsoAs<base::MetricSource>(borrowed);
 }
 
 }  // namespace

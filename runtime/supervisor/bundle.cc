@@ -77,14 +77,23 @@ absl::Status Fill(const Bundle& bundle, const base::Any& spec) {
   return WriteNewFile(bundle.File("config.json"), spec.value, 0666);
 }
 
-absl::Status RemoveAtomically(const std::string& parent, const std::string& name) {
-  const std::string path = parent + "/" + name, hidden = parent + "/." + name;
-  if (::rename(path.c_str(), hidden.c_str()) != 0) {
-    if (errno == ENOENT) return absl::OkStatus();
-    // A leftover of an earlier removal is in the way.
-    RETURN_IF_ERROR(base::RemoveTree(hidden));
-    if (::rename(path.c_str(), hidden.c_str()) != 0) return base::ErrnoStatus("rename", path);
-  }
+// Renames `<parent>/<name>` to a hidden name, which frees its own whatever happens after, and
+// returns that; "" if there is no such directory. A mount below it comes along.
+absl::StatusOr<std::string> Hide(const std::string& parent, const std::string& name) {
+  const std::string path = parent + "/" + name;
+  std::string hidden = parent + "/." + name;
+  if (::rename(path.c_str(), hidden.c_str()) == 0) return hidden;
+  if (errno == ENOENT) return std::string();
+  // A leftover of an earlier removal is in the way.
+  hidden = fmt::format("{}.{}", hidden, base::GenerateName());
+  if (::rename(path.c_str(), hidden.c_str()) != 0) return base::ErrnoStatus("rename", path);
+  return hidden;
+}
+
+// Takes away the mounts, then the files: what is mounted is not ours to remove.
+absl::Status RemoveHidden(const std::string& hidden) {
+  if (hidden.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(base::Annotate(base::UnmountAll(hidden + "/rootfs"), "unmount rootfs"));
   return base::RemoveTree(hidden);
 }
 
@@ -111,6 +120,8 @@ absl::StatusOr<Bundle> BundleStore::Create(const std::string& namespace_name, co
   const Bundle bundle = Locate(namespace_name, id);
   RETURN_IF_ERROR(base::MakeDirectories(state_dir_ + "/" + namespace_name, 0711));
   RETURN_IF_ERROR(base::MakeDirectories(root_dir_ + "/" + namespace_name, 0711));
+  // No task owns a directory that is there: the removal of one that did has failed.
+  if (base::Exists(bundle.path)) RETURN_IF_ERROR(Remove(bundle));
   RETURN_IF_ERROR(MakeDirectory(bundle.path, 0700));
   absl::Cleanup undo = [&] { (void)Remove(bundle); };  // The first error is the one to tell.
   // No task owns a work directory whose bundle is gone.
@@ -133,14 +144,12 @@ absl::StatusOr<std::vector<Bundle>> BundleStore::List() const {
 }
 
 absl::Status BundleStore::Remove(const Bundle& bundle) const {
-  absl::Status status = base::UnmountAll(bundle.File("rootfs"));
-  if (!status.ok()) {
-    // Nothing below a mount may be removed with the bundle.
-    return base::Annotate(status, "unmount rootfs");
-  }
-  status = RemoveAtomically(state_dir_ + "/" + bundle.namespace_name, bundle.id);
-  const absl::Status work = RemoveAtomically(root_dir_ + "/" + bundle.namespace_name, bundle.id);
-  return status.ok() ? work : status;
+  const auto state = Hide(state_dir_ + "/" + bundle.namespace_name, bundle.id);
+  const auto work = Hide(root_dir_ + "/" + bundle.namespace_name, bundle.id);
+  absl::Status status = state.ok() ? RemoveHidden(*state) : state.status();
+  status.Update(work.ok() ? (work->empty() ? absl::OkStatus() : base::RemoveTree(*work))
+                          : work.status());
+  return status;
 }
 
 void BundleStore::RemoveLeftovers() const {

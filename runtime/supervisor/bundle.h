@@ -6,8 +6,8 @@
 //                               shim-binary-path  bootstrap.json  …and what the shim puts there
 //   <root>/<namespace>/<id>/    the persistent side
 //
-// Removal renames `<id>` to `.<id>` first: what a crash leaves starts with a dot, is not looked at
-// by any scan and goes with the next RemoveLeftovers.
+// Removal renames `<id>` to `.<id>` first, so that the name is free whatever hinders the rest: what
+// a crash leaves starts with a dot, is not looked at by any scan and goes with RemoveLeftovers.
 //
 // Source document: docs/api/shim.md, section 2.
 #pragma once
@@ -37,8 +37,8 @@ class BundleStore {
   BundleStore(std::string state_dir, std::string root_dir)
       : state_dir_(std::move(state_dir)), root_dir_(std::move(root_dir)) {}
 
-  // Makes both directories of a new task and what is in them before the shim starts. On failure
-  // nothing is left.
+  // Makes both directories of a new task, which nobody else uses, and what is in them before the
+  // shim starts. On failure nothing is left.
   //   kInvalidArgument  "invalid task id X: identifier …"
   //   kUnknown          "mkdir <path>: file exists"
   absl::StatusOr<Bundle> Create(const std::string& namespace_name, const std::string& id,
@@ -46,7 +46,7 @@ class BundleStore {
   Bundle Locate(const std::string& namespace_name, const std::string& id) const;
   // All bundles on disk.
   absl::StatusOr<std::vector<Bundle>> List() const;
-  // Unmounts the root file system and removes both directories. Absent is fine.
+  // Frees the names, unmounts the root file system and removes both directories. Absent is fine.
   absl::Status Remove(const Bundle& bundle) const;
   // Removes half-removed bundles, and work directories that have no bundle.
   void RemoveLeftovers() const;

@@ -2,6 +2,7 @@
 #include "runtime/supervisor/shim_messages.h"
 
 #include "base/time.h"
+#include "base/wire.h"
 
 namespace ctrd::runtime {
 namespace {
@@ -78,6 +79,10 @@ std::string ProcessRequest(std::string_view id, std::string_view exec_id) {
 absl::StatusOr<Exit> ParseDelete(const std::string& bytes) {
   ASSIGN_OR_RETURN(const auto answer, Parse<task_v3::DeleteResponse>(bytes));
   return Exit{.pid = answer.pid(), .status = answer.exit_status(), .at = ExitTime(answer)};
+}
+
+std::string EncodeDelete(const Exit& exit) {
+  return base::WireWriter().Varint(1, exit.pid).Varint(2, exit.status).Time(3, exit.at).Take();
 }
 
 absl::StatusOr<Exit> ParseWait(const std::string& bytes) {

@@ -31,5 +31,6 @@ absl::StatusOr<Message> Parse(const std::string& bytes) {
 // The answers of Delete and of Wait.
 absl::StatusOr<Exit> ParseDelete(const std::string& bytes);
 absl::StatusOr<Exit> ParseWait(const std::string& bytes);
+std::string EncodeDelete(const Exit& exit);
 
 }  // namespace ctrd::runtime

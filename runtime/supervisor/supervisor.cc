@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/supervisor/supervisor.h"
 
+#include <signal.h>
+
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -23,16 +25,6 @@ struct Gathering {
   std::condition_variable complete;
   size_t missing;
   std::vector<absl::StatusOr<std::string>> answers;
-};
-
-// For waiters in the process that is gone when nobody holds them.
-class Wait final : public TaskRuntime::PendingWait {
- public:
-  explicit Wait(std::shared_ptr<Waiter> waiter) : waiter_(std::move(waiter)) {}
-  ~Wait() override { waiter_->Drop(); }
-
- private:
-  const std::shared_ptr<Waiter> waiter_;
 };
 
 std::string TaskRequest(std::string_view id) { return ProcessRequest(id, ""); }
@@ -71,6 +63,9 @@ absl::StatusOr<std::unique_ptr<Supervisor>> Supervisor::Open(SupervisorOptions o
     supervisor->table_.AddAdopting(task);
     supervisor->found_.push_back(std::move(task));
   }
+  supervisor->operations_.OnBusy([loop = supervisor->loop_->loop(), s = supervisor.get()] {
+    loop->Post([s] { s->WatchOperations(); });
+  });
   return supervisor;
 }
 
@@ -79,7 +74,7 @@ Supervisor::~Supervisor() {
   found_.clear();
   // Clients end before the loop they live on; work that is queued holds tasks, and so clients.
   table_.TakeAll().clear();
-  waits_.Stop();
+  finding_.Stop();
   queue_.Stop();
   loop_.reset();
 }
@@ -89,16 +84,31 @@ absl::StatusOr<TaskPtr> Supervisor::Find(const base::Context& context, std::stri
                      context.WithTimeout(timeouts_.shim_load).deadline());
 }
 
-base::Context Supervisor::Budget(const base::Context& context, const Task& task) const {
-  return task.mute ? context.WithTimeout(timeouts_.shim_load) : context;
+// On the loop. Runs only while there is something to watch.
+void Supervisor::WatchOperations() {
+  if (stopping_) return;  // The loop is about to go.
+  (void)loop_->loop()->After(timeouts_.slow, [this] {
+    if (operations_.LogSlow(timeouts_.slow)) WatchOperations();
+  });
+}
+
+absl::Duration Supervisor::LimitOf(std::string_view method) const {
+  const bool may_be_long = method == "Create" || method == "Start" || method == "Checkpoint";
+  return may_be_long ? timeouts_.long_call : timeouts_.call;
 }
 
 absl::StatusOr<std::string> Supervisor::Ask(const base::Context& context, std::string_view id,
-                                            std::string_view method, std::string request) {
+                                            std::string_view exec_id, std::string_view method,
+                                            std::string request) {
+  const Operations::Watch watch(operations_,
+                                {.method = std::string(method),
+                                 .namespace_name = context.namespace_name(),
+                                 .id = std::string(id),
+                                 .exec_id = std::string(exec_id)},
+                                "answer of the shim");
   ASSIGN_OR_RETURN(const TaskPtr task, Find(context, id));
-  auto answer = task->shim->CallAndWait(Budget(context, *task), method, std::move(request));
-  if (answer.ok()) task->mute = false;
-  return answer;
+  return task->shim()->CallAndWait(context.WithTimeout(LimitOf(method)), method,
+                                   std::move(request));
 }
 
 std::vector<absl::StatusOr<std::string>> Supervisor::AskAll(
@@ -107,12 +117,12 @@ std::vector<absl::StatusOr<std::string>> Supervisor::AskAll(
   const auto gathering = std::make_shared<Gathering>(tasks.size());
   const absl::Time deadline = absl::Now() + budget;
   for (size_t i = 0; i < tasks.size(); ++i) {
-    tasks[i]->shim->Call(method, request(*tasks[i]), deadline,
-                         [gathering, i](absl::StatusOr<std::string> answer) {
-                           const std::scoped_lock lock(gathering->mutex);
-                           gathering->answers[i] = std::move(answer);
-                           if (--gathering->missing == 0) gathering->complete.notify_one();
-                         });
+    tasks[i]->shim()->Call(method, request(*tasks[i]), deadline,
+                           [gathering, i](absl::StatusOr<std::string> answer) {
+                             const std::scoped_lock lock(gathering->mutex);
+                             gathering->answers[i] = std::move(answer);
+                             if (--gathering->missing == 0) gathering->complete.notify_one();
+                           });
   }
   // Every call ends by its deadline.
   std::unique_lock lock(gathering->mutex);
@@ -122,8 +132,20 @@ std::vector<absl::StatusOr<std::string>> Supervisor::AskAll(
 
 absl::StatusOr<uint32_t> Supervisor::Start(const base::Context& context, std::string_view id,
                                            std::string_view exec_id) {
+  const OperationName name{"Start", context.namespace_name(), std::string(id),
+                           std::string(exec_id)};
   ASSIGN_OR_RETURN(const std::string answer,
-                   Ask(context, id, "Start", ProcessRequest(id, exec_id)));
+                   operations_.Join(context, name, "", [&](const Operations::Handle& operation) {
+                     operation.Stage("its shim to be found");
+                     const auto task = Find(context, id);
+                     if (!task.ok()) return operation.End(task.status(), !context.Check().ok());
+                     operation.Stage("answer of the shim");
+                     (*task)->shim()->Call("Start", ProcessRequest(id, exec_id),
+                                           absl::Now() + LimitOf("Start"),
+                                           [operation](absl::StatusOr<std::string> started) {
+                                             operation.End(std::move(started));
+                                           });
+                   }));
   ASSIGN_OR_RETURN(const auto started, Parse<task_v3::StartResponse>(answer));
   return started.pid();
 }
@@ -133,19 +155,23 @@ absl::StatusOr<Exit> Supervisor::DeleteProcess(const base::Context& context, std
   // The shim would take it for the first process, and delete the task behind our back.
   if (exec_id.empty()) return absl::InvalidArgumentError("exec id cannot be empty");
   ASSIGN_OR_RETURN(const std::string answer,
-                   Ask(context, id, "Delete", ProcessRequest(id, exec_id)));
+                   Ask(context, id, exec_id, "Delete", ProcessRequest(id, exec_id)));
   return ParseDelete(answer);
 }
 
 absl::StatusOr<ProcessState> Supervisor::State(const base::Context& context, std::string_view id,
                                                std::string_view exec_id) {
-  auto answer =
-      Ask(context.WithTimeout(timeouts_.task_state), id, "State", ProcessRequest(id, exec_id));
+  const base::Context limited = context.WithTimeout(timeouts_.task_state);
+  auto answer = Ask(limited, id, exec_id, "State", ProcessRequest(id, exec_id));
   if (answer.ok()) {
     ASSIGN_OR_RETURN(const auto state, Parse<task_v3::StateResponse>(*answer));
     return ProcessOf(state);
   }
   if (ttrpc::IsClosedError(answer.status())) return TaskNotFound(id);
+  // In our time, not in that of an impatient caller.
+  if (absl::IsDeadlineExceeded(answer.status()) && limited.deadline() < context.deadline()) {
+    if (const TaskPtr task = table_.Peek(context.namespace_name(), id)) Suspect(task);
+  }
   if (TellsWhy(answer.status())) return answer.status();
   return ProcessState{.id = std::string(exec_id.empty() ? id : exec_id),
                       .exit = {.at = base::ZeroTime()}};
@@ -167,6 +193,7 @@ absl::StatusOr<std::vector<ProcessState>> Supervisor::List(const base::Context& 
     } else if (absl::IsDeadlineExceeded(answers[i].status())) {
       base::LogWarn("shim does not answer, leaving its task out of the list",
                     {{"id", tasks[i]->bundle.id}, {"namespace", context.namespace_name()}});
+      Suspect(tasks[i]);
     }
   }
   return states;
@@ -179,7 +206,25 @@ absl::Status Supervisor::Kill(const base::Context& context, std::string_view id,
   request.set_exec_id(std::string(exec_id));
   request.set_signal(signal);
   request.set_all(all);
-  return Ask(context, id, "Kill", request.SerializeAsString()).status();
+  if (const uint32_t real_time = static_cast<uint32_t>(SIGRTMIN); signal >= real_time) {
+    // Each of these counts. The others are one to the kernel too while they are on their way.
+    return Ask(context, id, exec_id, "Kill", request.SerializeAsString()).status();
+  }
+  const OperationName name{"Kill", context.namespace_name(), std::string(id), std::string(exec_id)};
+  const std::string bytes = request.SerializeAsString();
+  return operations_
+      .Join(context, name, bytes,
+            [&](const Operations::Handle& operation) {
+              operation.Stage("its shim to be found");
+              const auto task = Find(context, id);
+              if (!task.ok()) return operation.End(task.status(), !context.Check().ok());
+              operation.Stage("answer of the shim");
+              (*task)->shim()->Call("Kill", bytes, absl::Now() + LimitOf("Kill"),
+                                    [operation](absl::StatusOr<std::string> killed) {
+                                      operation.End(std::move(killed));
+                                    });
+            })
+      .status();
 }
 
 absl::Status Supervisor::Exec(const base::Context& context, std::string_view id,
@@ -192,7 +237,7 @@ absl::Status Supervisor::Exec(const base::Context& context, std::string_view id,
   request.set_stdout(process.stdio.stdout_path);
   request.set_stderr(process.stdio.stderr_path);
   if (!process.spec.empty()) SetAny(process.spec, request.mutable_spec());
-  return Ask(context, id, "Exec", request.SerializeAsString()).status();
+  return Ask(context, id, process.exec_id, "Exec", request.SerializeAsString()).status();
 }
 
 absl::Status Supervisor::ResizePty(const base::Context& context, std::string_view id,
@@ -202,7 +247,7 @@ absl::Status Supervisor::ResizePty(const base::Context& context, std::string_vie
   request.set_exec_id(std::string(exec_id));
   request.set_width(width);
   request.set_height(height);
-  return Ask(context, id, "ResizePty", request.SerializeAsString()).status();
+  return Ask(context, id, exec_id, "ResizePty", request.SerializeAsString()).status();
 }
 
 absl::Status Supervisor::CloseIo(const base::Context& context, std::string_view id,
@@ -211,23 +256,24 @@ absl::Status Supervisor::CloseIo(const base::Context& context, std::string_view 
   request.set_id(std::string(id));
   request.set_exec_id(std::string(exec_id));
   request.set_stdin(close_stdin);
-  const absl::Status closed = Ask(context, id, "CloseIO", request.SerializeAsString()).status();
+  const absl::Status closed =
+      Ask(context, id, exec_id, "CloseIO", request.SerializeAsString()).status();
   // Shims of 1.6 do not say in a code that there is no such process.
   if (absl::IsUnknown(closed)) RETURN_IF_ERROR(State(context, id, exec_id).status());
   return closed;
 }
 
 absl::Status Supervisor::Pause(const base::Context& context, std::string_view id) {
-  return Ask(context, id, "Pause", TaskRequest(id)).status();
+  return Ask(context, id, "", "Pause", TaskRequest(id)).status();
 }
 
 absl::Status Supervisor::Resume(const base::Context& context, std::string_view id) {
-  return Ask(context, id, "Resume", TaskRequest(id)).status();
+  return Ask(context, id, "", "Resume", TaskRequest(id)).status();
 }
 
 absl::StatusOr<std::vector<ProcessInfo>> Supervisor::Pids(const base::Context& context,
                                                           std::string_view id) {
-  ASSIGN_OR_RETURN(const std::string answer, Ask(context, id, "Pids", TaskRequest(id)));
+  ASSIGN_OR_RETURN(const std::string answer, Ask(context, id, "", "Pids", TaskRequest(id)));
   ASSIGN_OR_RETURN(const auto pids, Parse<task_v3::PidsResponse>(answer));
   std::vector<ProcessInfo> processes;
   for (const auto& process : pids.processes()) {
@@ -245,7 +291,7 @@ absl::Status Supervisor::Update(const base::Context& context, std::string_view i
   request.set_id(std::string(id));
   SetAny(resources, request.mutable_resources());
   for (const auto& [key, value] : annotations) (*request.mutable_annotations())[key] = value;
-  return Ask(context, id, "Update", request.SerializeAsString()).status();
+  return Ask(context, id, "", "Update", request.SerializeAsString()).status();
 }
 
 absl::Status Supervisor::Checkpoint(const base::Context& context, std::string_view id,
@@ -254,7 +300,7 @@ absl::Status Supervisor::Checkpoint(const base::Context& context, std::string_vi
   request.set_id(std::string(id));
   request.set_path(path);
   if (!options.empty()) SetAny(options, request.mutable_options());
-  return Ask(context, id, "Checkpoint", request.SerializeAsString()).status();
+  return Ask(context, id, "", "Checkpoint", request.SerializeAsString()).status();
 }
 
 absl::StatusOr<std::vector<TaskStatistics>> Supervisor::Statistics(
@@ -283,38 +329,6 @@ absl::StatusOr<std::vector<TaskStatistics>> Supervisor::Statistics(
   return statistics;
 }
 
-std::unique_ptr<TaskRuntime::PendingWait> Supervisor::Wait(const base::Context& context,
-                                                           std::string_view id,
-                                                           std::string_view exec_id,
-                                                           WaitDone done) {
-  auto waiter = std::make_shared<Waiter>(std::move(done));
-  if (!table_.IsAdopting(context.namespace_name(), id)) {
-    StartWait(context, std::string(id), std::string(exec_id), waiter);
-    return std::make_unique<class Wait>(std::move(waiter));
-  }
-  // Not here: finding it takes time. Nor among the work that adoption needs.
-  waits_.Post([this, context, waiter = std::weak_ptr(waiter), task_id = std::string(id),
-               process_id = std::string(exec_id)] {
-    if (const auto alive = waiter.lock()) StartWait(context, task_id, process_id, alive);
-  });
-  return std::make_unique<class Wait>(std::move(waiter));
-}
-
-void Supervisor::StartWait(const base::Context& context, const std::string& id,
-                           const std::string& exec_id, const std::shared_ptr<Waiter>& waiter) {
-  const auto task = Find(context, id);
-  if (!task.ok()) return waiter->Finish(task.status());
-  if (!(*task)->waits.Add(exec_id, waiter)) return;
-  (*task)->shim->Call("Wait", ProcessRequest(id, exec_id), absl::InfiniteFuture(),
-                      [weak = std::weak_ptr(*task), exec_id](absl::StatusOr<std::string> answer) {
-                        const auto waited = weak.lock();
-                        if (waited == nullptr) return;
-                        waited->waits.Finish(exec_id, answer.ok()
-                                                          ? ParseWait(*answer)
-                                                          : absl::StatusOr<Exit>(answer.status()));
-                      });
-}
-
 absl::StatusOr<base::Any> Supervisor::RuntimeInfo(const base::Context& context,
                                                   const std::string& runtime,
                                                   const base::Any& options) {
@@ -323,6 +337,23 @@ absl::StatusOr<base::Any> Supervisor::RuntimeInfo(const base::Context& context,
       std::string info,
       commands_.Info(binary, options, context.WithTimeout(timeouts_.shim_load).deadline()));
   return base::Any{.type_url = "containerd.types.RuntimeInfo", .value = std::move(info)};
+}
+
+void Supervisor::Report(base::MetricSink& sink) const {
+  sink.AddCounter("containerd_shims_adopted_total", "Shims found again after a restart.",
+                  adopted_.value());
+  sink.AddCounter("containerd_shims_quarantined_total", "Shims that did not answer as one.",
+                  quarantined_.value());
+  sink.AddCounter("containerd_shims_released_total", "Shims that answered again.",
+                  released_.value());
+  sink.AddCounter("containerd_shims_died_total", "Shims that ended before their task.",
+                  died_.value());
+  sink.AddCounter("containerd_shims_killed_total", "Shims that did not leave when told to.",
+                  killed_.value());
+  sink.AddGauge("containerd_shims_in_quarantine", "Shims that do not answer now.",
+                static_cast<int64_t>(table_.CountQuarantined()));
+  sink.AddGauge("containerd_tasks_operations", "Operations on tasks that are running.",
+                static_cast<int64_t>(operations_.List().size()));
 }
 
 }  // namespace ctrd::runtime

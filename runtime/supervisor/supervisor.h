@@ -5,24 +5,33 @@
 //
 // Shims outlive the daemon. Open reads which bundles there are and returns; Adopt connects to their
 // shims, all at once and each with a budget, while the API is served already: a call for a task
-// that is still being adopted waits for that, within its deadline. A shim that does not answer is
-// kept, logged, and holds up only calls for its own task.
+// that is still being adopted waits for that, within its deadline. A shim that is there but does
+// not answer as one is put into quarantine: logged, counted, looked at again, and in the way of
+// nothing but calls for its own task. Only a shim that nobody finds any more is dead.
+//
+// Identical requests that overlap share one operation, and one that outlives its caller runs on;
+// see operations.h. No call lasts forever, whatever its caller allows, but Wait.
 //
 // Threads: one event loop for all connections and shim logs, and a few that come and go for what
 // blocks (child processes, unmounting). A pending Wait costs none.
 //
-// Thread-safe. Source documents: docs/api/shim.md, docs/api/tasks.md.
+// Thread-safe. Source documents: docs/api/shim.md, docs/api/tasks.md,
+// docs/decisions/supervision.md.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "base/event.h"
 #include "base/event_loop.h"
+#include "base/metric.h"
 #include "runtime/supervisor/bundle.h"
+#include "runtime/supervisor/operations.h"
 #include "runtime/supervisor/runtime_name.h"
 #include "runtime/supervisor/shim_command.h"
 #include "runtime/supervisor/task_table.h"
@@ -37,7 +46,13 @@ struct SupervisorTimeouts {
   absl::Duration shim_shutdown = absl::Seconds(3);  // io.containerd.timeout.shim.shutdown
   absl::Duration task_state = absl::Seconds(2);     // io.containerd.timeout.task.state
   absl::Duration statistics = absl::Seconds(2);     // io.containerd.timeout.metrics.shimstats
-  absl::Duration shim_start = absl::Minutes(2);  // Of the start call, if the caller has no limit.
+  // Where the caller sets no limit, or an earlier one would leave things half done:
+  absl::Duration shim_start = absl::Minutes(2);  // The start call.
+  absl::Duration long_call = absl::Hours(1);     // Create, Start, Checkpoint: hooks, CRIU.
+  absl::Duration call = absl::Minutes(2);        // Any other.
+  // Between looks at a shim in quarantine: doubled each time up to the second.
+  absl::Duration probe = absl::Seconds(1), probe_most = absl::Seconds(30);
+  absl::Duration slow = absl::Seconds(10);  // An operation is logged with what it waits for.
 };
 
 struct SupervisorOptions {
@@ -52,7 +67,7 @@ struct SupervisorOptions {
       runtime_of;
 };
 
-class Supervisor final : public TaskRuntime {
+class Supervisor final : public TaskRuntime, public base::MetricSource {
  public:
   static absl::StatusOr<std::unique_ptr<Supervisor>> Open(SupervisorOptions options);
   ~Supervisor() override;  // Leaves shims and tasks as they are.
@@ -65,6 +80,10 @@ class Supervisor final : public TaskRuntime {
   // Where the events that shims send go in: passes them on to `options.events`, and remembers which
   // exits were told, so that those which were not are told after a restart.
   base::EventSink& forwarded_events() { return forwarded_; }
+
+  // What is running now, and what it waits for.
+  std::vector<RunningOperation> operations() const { return operations_.List(); }
+  void Report(base::MetricSink& sink) const override;
 
   absl::StatusOr<uint32_t> Create(const base::Context& context, const CreateTask& task) override;
   absl::StatusOr<uint32_t> Start(const base::Context& context, std::string_view id,
@@ -113,38 +132,72 @@ class Supervisor final : public TaskRuntime {
 
   // supervisor.cc
   absl::StatusOr<TaskPtr> Find(const base::Context& context, std::string_view id);
-  base::Context Budget(const base::Context& context, const Task& task) const;
   absl::StatusOr<std::string> Ask(const base::Context& context, std::string_view id,
-                                  std::string_view method, std::string request);
+                                  std::string_view exec_id, std::string_view method,
+                                  std::string request);
   // Asks all `tasks` at once; the answers stand where their tasks do.
   std::vector<absl::StatusOr<std::string>> AskAll(
       const std::vector<TaskPtr>& tasks, std::string_view method,
       const std::function<std::string(const Task&)>& request, absl::Duration budget);
-  void StartWait(const base::Context& context, const std::string& id, const std::string& exec_id,
-                 const std::shared_ptr<Waiter>& waiter);
+  absl::Duration LimitOf(std::string_view method) const;
+  void WatchOperations();
 
-  // supervisor_life.cc: how tasks begin and end
-  absl::Status StartShim(const base::Context& context, const CreateTask& request, Task& task);
+  // supervisor_wait.cc
+  void AskForExit(const TaskPtr& task, const std::string& exec_id);
+  void AskForExits(const TaskPtr& task);  // For which somebody waits already.
+
+  // supervisor_create.cc
+  void CreateNow(const base::Context& context, const CreateTask& request,
+                 const Operations::Handle& operation);
+  absl::StatusOr<std::string> CreateShimAndTask(const base::Context& context,
+                                                const CreateTask& request, const TaskPtr& task,
+                                                const Operations::Handle& operation);
+  absl::Status StartShim(const base::Context& context, const CreateTask& request, Task& task,
+                         const Operations::Handle& operation);
   absl::Status ConnectShim(const TaskPtr& task, absl::Time deadline);
-  absl::StatusOr<uint32_t> CreateInShim(const base::Context& context, const CreateTask& request,
-                                        Task& task);
+  absl::StatusOr<std::string> CreateInShim(const base::Context& context, const CreateTask& request,
+                                           Task& task);
   void UndoCreate(const TaskPtr& task);
+
+  // supervisor_end.cc
+  void FinishDelete(const TaskPtr& task, const absl::StatusOr<std::string>& answer,
+                    const Operations::Handle& operation);
   void EndShim(Task& task);  // Deletes the task there, if any, first.
+  void EndUnknownShim(
+      Task& task);  // That was started but of which we do not know where it listens.
   void ShutDownShim(Task& task);
   void ShimClosed(const TaskPtr& task);
   absl::StatusOr<Exit> BuryDead(const TaskPtr& task);  // The caller owns the task.
   Exit CleanUpDead(Task& task);
   void RemoveBundle(const Task& task);
-  void PublishExit(const Task& task, const Exit& exit);
+  void Leave(const TaskPtr& task, const absl::Status& why);  // The table; ends waits.
+
+  // supervisor_events.cc
+  void PublishExit(const Task& task, const std::string& process, const Exit& exit);
   void PublishDelete(const Task& task, const Exit& exit);
+  absl::Status TellExit(const std::string& bundle_path, const std::string& process,
+                        const Exit& exit, const base::Event& event);
+  void TellMissedExits(const Task& task, const ProcessState& state);
+  std::vector<ProcessState> ExitedExecs(const Task& task);
 
   // supervisor_adopt.cc
+  enum class Reached { kYes, kNobody, kNoAnswer };
+  static constexpr char kDoesNotAnswer[] = "does not answer";
+  static constexpr char kNotReached[] = "cannot be connected to";
+  Reached Reach(const TaskPtr& task);  // Connects, if it is not.
   void AdoptOne(const TaskPtr& task);
   absl::Status FindShimOf(Task& task);
-  void EndUnknownShim(Task& task);
-  void Adopted(const TaskPtr& task, const absl::StatusOr<std::string>& state);
+  // Asks for the state of a task that is adopted or in quarantine, and goes on with Answered.
+  void AskForState(const TaskPtr& task, absl::Time deadline);
+  void Answered(const TaskPtr& task, const absl::StatusOr<std::string>& state);
+  void GoLive(const TaskPtr& task);
+  // The caller owns the task. `again`: it was in quarantine until a moment ago.
+  void Quarantine(const TaskPtr& task, std::string_view why, bool again);
+  void Enquarantined(const TaskPtr& task, std::string_view why);
+  void ProbeLater(const TaskPtr& task, absl::Duration delay);
+  void Probe(const TaskPtr& task, absl::Duration delay);
+  void Suspect(const TaskPtr& task);
   void Forget(const TaskPtr& task);
-  void TellMissedExit(const Task& task, const std::string& state);
 
   const SupervisorOptions options_;
   const SupervisorTimeouts timeouts_;
@@ -156,8 +209,11 @@ class Supervisor final : public TaskRuntime {
   std::atomic<bool> stopping_ = false;
   std::unique_ptr<base::EventLoopThread> loop_;
   TaskTable table_;
+  WorkQueue finding_{8};  // Of shims. Apart, so that the dead do not keep the living waiting.
   WorkQueue queue_{8};
-  WorkQueue waits_{2};
+  Operations operations_{[this](Operations::Work work) { queue_.Post(std::move(work)); }};
+  std::mutex telling_;  // Of exits: looked up, published and marked as one.
+  base::Counter adopted_, quarantined_, released_, died_, killed_;
 };
 
 }  // namespace ctrd::runtime

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What happens after a restart of the daemon: docs/api/shim.md, section 9, with two differences.
-// The API is served meanwhile, and a task that has stopped but was not deleted is kept, so that its
-// exit status survives.
+// What happens after a restart of the daemon: docs/api/shim.md, section 9, with differences. The
+// API is served meanwhile; a task that has stopped but was not deleted is kept, so that its exit
+// status survives; and a shim is dead only if nobody listens on its socket.
 
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "base/digest.h"
 #include "base/files.h"
-#include "base/identifiers.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "base/wire.h"
 #include "runtime/supervisor/exit_marker.h"
 #include "runtime/supervisor/shim_messages.h"
 #include "runtime/supervisor/supervisor.h"
@@ -22,7 +19,7 @@ namespace ctrd::runtime {
 void Supervisor::Adopt() {
   queue_.Post([this] { bundles_.RemoveLeftovers(); });
   for (TaskPtr& task : std::exchange(found_, {})) {
-    queue_.Post([this, task = std::move(task)] { AdoptOne(task); });
+    finding_.Post([this, task = std::move(task)] { AdoptOne(task); });
   }
 }
 
@@ -47,118 +44,180 @@ void Supervisor::AdoptOne(const TaskPtr& task) {
   if (!found.ok() && !task->sandboxed) {
     base::LogWarn("bundle without a shim, removing it",
                   {{"path", task->bundle.path}, {"error", found}});
-    RemoveBundle(*task);
-    return table_.Erase(task);
+    return queue_.Post([this, task] {
+      EndUnknownShim(*task);
+      RemoveBundle(*task);
+      Leave(task, TaskNotFound(task->bundle.id));
+    });
   }
-  const absl::Time deadline = absl::Now() + timeouts_.shim_load;
-  auto endpoint = ReadEndpoint(task->bundle.path);
-  absl::Status connected = endpoint.status();
-  if (endpoint.ok()) {
-    task->endpoint = *std::move(endpoint);
-    connected = ConnectShim(task, deadline);
+  if (auto endpoint = ReadEndpoint(task->bundle.path); endpoint.ok()) {
+    table_.SetEndpoint(*task, *std::move(endpoint));
   }
-  if (!connected.ok()) {
-    EndUnknownShim(*task);
-    base::LogInfo("shim is gone, cleaning up", {{"id", task->bundle.id},
-                                                {"namespace", task->bundle.namespace_name},
-                                                {"error", connected}});
-    return Forget(task);
-  }
+  const Reached reached = task->endpoint.address.empty() ? Reached::kNobody : Reach(task);
+  if (reached == Reached::kNobody) return queue_.Post([this, task] { Forget(task); });
   auto log = ShimLog::Open(loop_->loop(), task->bundle.File("log"), task->bundle.id);
   if (log.ok()) {
     task->log = *std::move(log);
   } else {
     base::LogWarn("log of a shim is lost", {{"id", task->bundle.id}, {"error", log.status()}});
   }
-  task->shim->Call("State", ProcessRequest(task->bundle.id, ""), deadline,
-                   [this, weak = std::weak_ptr(task)](absl::StatusOr<std::string> state) {
-                     queue_.Post([this, weak, state = std::move(state)] {
-                       if (const auto asked = weak.lock()) Adopted(asked, state);
+  if (reached == Reached::kNoAnswer) return Quarantine(task, kNotReached, false);
+  AskForState(task, absl::Now() + timeouts_.shim_load);
+}
+
+Supervisor::Reached Supervisor::Reach(const TaskPtr& task) {
+  if (const auto shim = task->shim(); shim != nullptr && !shim->closed()) return Reached::kYes;
+  const absl::Status connected = ConnectShim(task, absl::Now() + timeouts_.shim_load);
+  if (connected.ok()) return Reached::kYes;
+  // Refused, or no such file. Anything else says more about us than about the shim.
+  const bool nobody = absl::IsUnavailable(connected) || absl::IsNotFound(connected);
+  base::LogInfo(
+      nobody ? "shim is gone" : "shim cannot be connected to",
+      {{"id", task->bundle.id}, {"namespace", task->bundle.namespace_name}, {"error", connected}});
+  return nobody ? Reached::kNobody : Reached::kNoAnswer;
+}
+
+// One question at a time: a shim that never reads must not make us keep ever more of them.
+void Supervisor::AskForState(const TaskPtr& task, absl::Time deadline) {
+  if (task->asked.exchange(true)) return;
+  task->shim()->Call("State", ProcessRequest(task->bundle.id, ""), deadline,
+                     [this, weak = std::weak_ptr(task)](absl::StatusOr<std::string> state) {
+                       finding_.Post([this, weak, state = std::move(state)] {
+                         const auto asked = weak.lock();
+                         if (asked == nullptr) return;
+                         asked->asked = false;
+                         Answered(asked, state);
+                       });
                      });
-                   });
 }
 
-// Ends the shim of a bundle whose daemon died between starting it and writing down where it
-// listens. Where that is follows from the names, if the task is not grouped with others.
-void Supervisor::EndUnknownShim(Task& task) {
-  if (!task.endpoint.address.empty() || options_.shims.socket_dir.empty()) return;
-  const std::string name = fmt::format("{}/{}/{}", options_.shims.grpc_address,
-                                       task.bundle.namespace_name, task.bundle.id);
-  task.endpoint = {.version = 3,
-                   .address = fmt::format("unix://{}/{}", options_.shims.socket_dir,
-                                          base::Digest::Of(name).hex()),
-                   .protocol = "ttrpc"};
-  auto shim = ShimClient::Connect(loop_->loop(), task.endpoint, task.bundle.namespace_name,
-                                  absl::Now() + timeouts_.shim_shutdown);
-  if (!shim.ok()) return;  // There is none: the usual case.
-  base::LogWarn("ending a shim that was never connected", {{"id", task.bundle.id}});
-  task.shim = *std::move(shim);
-  EndShim(task);
-}
-
-void Supervisor::Adopted(const TaskPtr& task, const absl::StatusOr<std::string>& state) {
-  if (stopping_) return;
+void Supervisor::Answered(const TaskPtr& task, const absl::StatusOr<std::string>& state) {
+  const auto stage = table_.StageOf(task);
+  if (stopping_ || !stage || *stage == TaskTable::Stage::kLive) return;
+  // The task is ours while it is adopted, or when its connection is made again; out of quarantine
+  // others may take it.
+  const bool quarantined = *stage == TaskTable::Stage::kQuarantined;
+  if (quarantined && !table_.TryBeginEnd(task)) return;
   const base::LogFields fields = {{"id", task->bundle.id},
                                   {"namespace", task->bundle.namespace_name},
                                   {"error", state.status()}};
   if (ttrpc::IsClosedError(state.status())) {
-    base::LogInfo("shim left while it was asked, cleaning up", fields);
-    return Forget(task);
+    if (Reach(task) == Reached::kNobody) return queue_.Post([this, task] { Forget(task); });
+    return Quarantine(task, "breaks the connection when it is asked", quarantined);
   }
   if (absl::IsNotFound(state.status())) {
     // Started but never created, or deleted already, when the daemon went away.
     base::LogWarn("shim without its task, ending it", fields);
-    EndShim(*task);
-    (void)CleanUpDead(*task);
-    RemoveBundle(*task);
-    return table_.Erase(task);
+    return queue_.Post([this, task] {
+      EndShim(*task);
+      (void)CleanUpDead(*task);
+      RemoveBundle(*task);
+      Leave(task, TaskNotFound(task->bundle.id));
+    });
   }
   if (absl::IsDeadlineExceeded(state.status())) {
-    task->mute = true;
-    base::LogError("shim does not answer, keeping its task", fields);
-  } else if (!state.ok()) {
+    return Quarantine(task, kDoesNotAnswer, quarantined);
+  }
+  if (!state.ok()) {
     base::LogWarn("shim cannot tell the state of its task", fields);
   } else {
-    TellMissedExit(*task, *state);
+    const auto answer = Parse<task_v3::StateResponse>(*state);
+    if (!answer.ok() || answer->id() != task->bundle.id) {
+      return Quarantine(task, "does not answer what it is asked", quarantined);
+    }
+    TellMissedExits(*task, ProcessOf(*answer));
   }
-  table_.Publish(task);
-  if (task->shim->closed()) ShimClosed(task);
+  if (*stage == TaskTable::Stage::kAdopting) {
+    adopted_.Add();
+  } else {
+    released_.Add();
+    base::LogWarn("shim answers again", fields);
+  }
+  GoLive(task);
 }
 
-void Supervisor::TellMissedExit(const Task& task, const std::string& state) {
-  const auto answer = Parse<task_v3::StateResponse>(state);
-  if (!answer.ok()) return;
-  const ProcessState process = ProcessOf(*answer);
-  if (process.state != TaskState::kStopped || ExitWasTold(task.bundle.path)) return;
-  PublishExit(task, process.exit);
+void Supervisor::GoLive(const TaskPtr& task) {
+  task->suspected = false;
+  table_.Publish(task);
+  AskForExits(task);
+  if (task->shim()->closed()) queue_.Post([this, task] { ShimClosed(task); });
 }
 
 void Supervisor::Forget(const TaskPtr& task) {
+  EndUnknownShim(*task);
   const bool was_created = base::Exists(task->bundle.File("bootstrap.json"));
-  const bool exit_told = ExitWasTold(task->bundle.path);
+  const bool exit_told = SomeExitWasTold(task->bundle.path, "");
+  died_.Add();
   const Exit exit = CleanUpDead(*task);
   if (was_created) {
-    if (!exit_told) PublishExit(*task, exit);
+    if (!exit_told) PublishExit(*task, "", exit);
     PublishDelete(*task, exit);
   }
   RemoveBundle(*task);
-  table_.Erase(task);
+  Leave(task, was_created ? ttrpc::ClosedError() : TaskNotFound(task->bundle.id));
 }
 
-absl::Status Supervisor::ForwardedEvents::Publish(const base::Event& event) {
-  RETURN_IF_ERROR(supervisor_.options_.events->Publish(event));
-  if (event.topic != "/tasks/exit") return absl::OkStatus();
-  std::string container, process;
-  base::WireReader reader(event.payload.value);
-  while (auto field = reader.Next()) {
-    if (field->number == 1) container = field->bytes;
-    if (field->number == 2) process = field->bytes;
+// ---- Quarantine: the shim is there, and that is all we know.
+
+void Supervisor::Quarantine(const TaskPtr& task, std::string_view why, bool again) {
+  const auto stage = table_.StageOf(task);
+  if (!stage || !table_.Quarantine(task, *stage, std::string(why))) return;
+  if (!again) Enquarantined(task, why);
+}
+
+void Supervisor::Enquarantined(const TaskPtr& task, std::string_view why) {
+  quarantined_.Add();
+  base::LogError("shim put into quarantine", {{"id", task->bundle.id},
+                                              {"namespace", task->bundle.namespace_name},
+                                              {"why", fmt::format("it {}", why)}});
+  // Who does not answer now may any time later; who answers nonsense is given time.
+  if (why == kDoesNotAnswer) AskForState(task, absl::InfiniteFuture());
+  ProbeLater(task, timeouts_.probe);
+}
+
+void Supervisor::ProbeLater(const TaskPtr& task, absl::Duration delay) {
+  loop_->loop()->Post([this, weak = std::weak_ptr(task), delay] {
+    if (stopping_) return;  // The loop is about to go.
+    (void)loop_->loop()->After(delay, [this, weak, delay] {
+      finding_.Post([this, weak, delay] {
+        if (const auto probed = weak.lock()) Probe(probed, delay);
+      });
+    });
+  });
+}
+
+void Supervisor::Probe(const TaskPtr& task, absl::Duration delay) {
+  const auto stage = table_.StageOf(task);
+  if (stopping_ || !stage || *stage == TaskTable::Stage::kLive) return;
+  ProbeLater(task, std::min(2 * delay, timeouts_.probe_most));
+  if (*stage != TaskTable::Stage::kQuarantined) return;  // Somebody looks at it right now.
+  switch (Reach(task)) {
+    case Reached::kYes:
+      return AskForState(task, absl::InfiniteFuture());
+    case Reached::kNoAnswer:
+      return;
+    case Reached::kNobody:
+      if (table_.TryBeginEnd(task)) queue_.Post([this, task] { (void)BuryDead(task); });
   }
-  // Execs have ids of their own. A name that is none must not become a path.
-  if (container == process && base::ValidateIdentifier(container).ok()) {
-    MarkExitTold(supervisor_.bundles_.Locate(event.namespace_name, container).path);
-  }
-  return absl::OkStatus();
+}
+
+// A task that did not tell its state in time: perhaps because it is busy, perhaps because its shim
+// does not answer at all. A question that no shim has to think about tells.
+void Supervisor::Suspect(const TaskPtr& task) {
+  if (table_.StageOf(task) != TaskTable::Stage::kLive || task->suspected.exchange(true)) return;
+  task_v3::ConnectRequest request;
+  request.set_id(task->bundle.id);
+  task->shim()->Call(
+      "Connect", request.SerializeAsString(), absl::Now() + timeouts_.shim_load,
+      [this, weak = std::weak_ptr(task)](absl::StatusOr<std::string> answer) {
+        const auto asked = weak.lock();
+        if (asked == nullptr) return;
+        if (!absl::IsDeadlineExceeded(answer.status())) {
+          asked->suspected = false;
+        } else if (table_.Quarantine(asked, TaskTable::Stage::kLive, kDoesNotAnswer)) {
+          finding_.Post([this, asked] { Enquarantined(asked, kDoesNotAnswer); });
+        }
+      });
 }
 
 }  // namespace ctrd::runtime

@@ -317,7 +317,6 @@ TEST_P(SupervisorTest, DroppedWaitIsNotCalledAndAnotherIs) {
   for (int i = 0; i < 100; ++i) {
     (void)supervisor_->Wait(context_, "w", "", [&](absl::StatusOr<Exit>) { called = true; });
   }
-  ASSERT_THAT(supervisor_->Kill(context_, "w", "", SIGTERM, false), IsOk());
   ASSERT_THAT(supervisor_->Kill(context_, "w", "", SIGKILL, false), IsOk());
   ASSERT_OK_AND_ASSIGN(const Exit exit, AwaitExit("w", ""));
   EXPECT_EQ(exit.status, 137u);

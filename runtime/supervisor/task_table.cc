@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/supervisor/task_table.h"
 
+#include <algorithm>
+
 #include "absl/time/clock.h"
 #include "base/status.h"
 
@@ -25,9 +27,22 @@ bool TaskTable::HasStage(const Key& key, Stage stage) {
   return it != entries_.end() && it->second.stage == stage;
 }
 
+bool TaskTable::IsPending(const Key& key) {
+  return HasStage(key, Stage::kAdopting) || HasStage(key, Stage::kQuarantined);
+}
+
+absl::Status TaskTable::WhyPending(const Key& key) {
+  const auto it = entries_.find(key);
+  if (it == entries_.end()) return TaskNotFound(key.second);
+  const bool adopting = it->second.stage == Stage::kAdopting;
+  return base::MakeError(absl::StatusCode::kDeadlineExceeded,
+                         fmt::format("shim of task {} {}", key.second,
+                                     adopting ? "is being looked for" : it->second.why));
+}
+
 void TaskTable::Enter(const TaskPtr& task, Stage stage) {
   const std::scoped_lock lock(mutex_);
-  entries_[KeyOf(*task)] = {task, stage};
+  entries_[KeyOf(*task)] = {task, stage, ""};
   changed_.notify_all();
 }
 
@@ -37,40 +52,64 @@ absl::Status TaskTable::Reserve(const TaskPtr& task, absl::Time deadline) {
   (void)WaitUntil(lock, deadline, [&] {
     return !HasStage(key, Stage::kEnding) && !HasStage(key, Stage::kAdopting);
   });
-  const bool entered = entries_.try_emplace(key, Entry{task, Stage::kCreating}).second;
+  const bool entered = entries_.try_emplace(key, Entry{task, Stage::kCreating, ""}).second;
   return entered ? absl::OkStatus() : base::AlreadyExists("task {}", task->bundle.id);
 }
 
 void TaskTable::AddAdopting(const TaskPtr& task) { Enter(task, Stage::kAdopting); }
 void TaskTable::Publish(const TaskPtr& task) { Enter(task, Stage::kLive); }
 
+bool TaskTable::Quarantine(const TaskPtr& task, Stage from, std::string why) {
+  const std::scoped_lock lock(mutex_);
+  const auto it = entries_.find(KeyOf(*task));
+  if (it == entries_.end() || it->second.task != task || it->second.stage != from) return false;
+  it->second.stage = Stage::kQuarantined;
+  it->second.why = std::move(why);
+  changed_.notify_all();
+  return true;
+}
+
+std::optional<TaskTable::Stage> TaskTable::StageOf(const TaskPtr& task) const {
+  const std::scoped_lock lock(mutex_);
+  const auto it = entries_.find(KeyOf(*task));
+  if (it == entries_.end() || it->second.task != task) return std::nullopt;
+  return it->second.stage;
+}
+
+size_t TaskTable::CountQuarantined() const {
+  const std::scoped_lock lock(mutex_);
+  return static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) {
+    return entry.second.stage == Stage::kQuarantined;
+  }));
+}
+
 absl::StatusOr<TaskPtr> TaskTable::Find(const std::string& namespace_name, std::string_view id,
                                         absl::Time deadline) {
   const Key key{namespace_name, std::string(id)};
   std::unique_lock lock(mutex_);
-  (void)WaitUntil(lock, deadline, [&] { return !HasStage(key, Stage::kAdopting); });
+  if (!WaitUntil(lock, deadline, [&] { return !IsPending(key); })) return WhyPending(key);
   const auto it = entries_.find(key);
   // One that is ending may still be asked: its Delete can fail because it runs.
-  if (it == entries_.end() || it->second.stage == Stage::kCreating ||
-      it->second.stage == Stage::kAdopting) {
-    return TaskNotFound(id);
-  }
+  if (it == entries_.end() || it->second.stage == Stage::kCreating) return TaskNotFound(id);
   return it->second.task;
 }
 
-bool TaskTable::IsAdopting(const std::string& namespace_name, std::string_view id) {
+TaskPtr TaskTable::Peek(const std::string& namespace_name, std::string_view id) {
   const std::scoped_lock lock(mutex_);
-  return HasStage({namespace_name, std::string(id)}, Stage::kAdopting);
+  const auto it = entries_.find({namespace_name, std::string(id)});
+  if (it == entries_.end() || it->second.stage == Stage::kCreating) return nullptr;
+  return it->second.task;
 }
 
 absl::StatusOr<TaskPtr> TaskTable::BeginEnd(const std::string& namespace_name, std::string_view id,
                                             absl::Time deadline) {
   const Key key{namespace_name, std::string(id)};
   std::unique_lock lock(mutex_);
-  const bool free = WaitUntil(lock, deadline, [&] {
-    return !HasStage(key, Stage::kAdopting) && !HasStage(key, Stage::kEnding);
-  });
-  if (!free) return base::MakeError(absl::StatusCode::kDeadlineExceeded, "");
+  if (!WaitUntil(lock, deadline,
+                 [&] { return !IsPending(key) && !HasStage(key, Stage::kEnding); })) {
+    return IsPending(key) ? WhyPending(key)
+                          : base::MakeError(absl::StatusCode::kDeadlineExceeded, "");
+  }
   const auto it = entries_.find(key);
   if (it == entries_.end() || it->second.stage != Stage::kLive) return TaskNotFound(id);
   it->second.stage = Stage::kEnding;
@@ -80,10 +119,10 @@ absl::StatusOr<TaskPtr> TaskTable::BeginEnd(const std::string& namespace_name, s
 bool TaskTable::TryBeginEnd(const TaskPtr& task) {
   const std::scoped_lock lock(mutex_);
   const auto it = entries_.find(KeyOf(*task));
-  if (it == entries_.end() || it->second.task != task || it->second.stage != Stage::kLive) {
-    return false;
-  }
+  if (it == entries_.end() || it->second.task != task) return false;
+  if (it->second.stage != Stage::kLive && it->second.stage != Stage::kQuarantined) return false;
   it->second.stage = Stage::kEnding;
+  changed_.notify_all();
   return true;
 }
 
@@ -114,16 +153,17 @@ std::vector<TaskPtr> TaskTable::List(const std::string& namespace_name, absl::Ti
   return tasks;
 }
 
+void TaskTable::SetEndpoint(Task& task, ShimEndpoint endpoint) {
+  const std::scoped_lock lock(mutex_);
+  task.endpoint = std::move(endpoint);
+}
+
 bool TaskTable::SharesShim(const Task& task) {
   const std::scoped_lock lock(mutex_);
-  for (const auto& [key, entry] : entries_) {
-    const bool settled = entry.stage == Stage::kLive || entry.stage == Stage::kEnding;
-    if (entry.task.get() != &task && settled &&
-        entry.task->endpoint.address == task.endpoint.address) {
-      return true;
-    }
-  }
-  return false;
+  return std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) {
+    const Task& other = *entry.second.task;
+    return &other != &task && other.endpoint.address == task.endpoint.address;
+  });
 }
 
 bool TaskTable::WaitAdopted(absl::Time deadline) {

@@ -3,10 +3,13 @@
 // TaskTable: the tasks the supervisor knows, and who may do what to them when.
 //
 //   Reserve --> creating --Publish--> live --BeginEnd--> ending --Erase--> gone
-//               adopting ----^          ^-----Publish------'  (a Delete that failed)
+//               adopting ----^        | ^ ^------Publish-----'  (a Delete that failed)
+//                   |      Quarantine v | Publish
+//                   '------------> quarantined
 //
 // Whoever moved a task to `creating` or `ending` owns it until the next move: that is what keeps a
-// Delete and the death of the shim from cleaning up twice.
+// Delete and the death of the shim from cleaning up twice. A task in quarantine has a shim that is
+// there but does not answer as one: calls for it wait within their deadline, nobody else does.
 // Thread-safe; no lock is held while a shim is asked.
 #pragma once
 
@@ -15,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,43 +33,66 @@
 
 namespace ctrd::runtime {
 
-// Set up by the owner before the task is live; afterwards only the atomics change.
+// Set up by the owner before the task is live; afterwards only what is thread-safe changes.
 struct Task {
   Bundle bundle;
-  std::string binary;  // Of the shim.
-  ShimEndpoint endpoint;
+  std::string binary;      // Of the shim.
+  ShimEndpoint endpoint;   // Set by TaskTable::SetEndpoint.
   bool sandboxed = false;  // Lives in the shim of a sandbox, which others end.
-  std::shared_ptr<ShimClient> shim;
   std::unique_ptr<ShimLog> log;
-  std::atomic<bool> mute = false;  // Adopted, but its shim has not answered yet.
   TaskWaits waits;
+  std::atomic<bool> suspected = false;  // It is being found out whether its shim answers at all.
+  std::atomic<bool> asked = false;      // For its state, by the supervisor itself.
+
+  // The connection to its shim; null before there was one. A new one takes the place of one that
+  // broke while the shim lived on.
+  std::shared_ptr<ShimClient> shim() const {
+    const std::scoped_lock lock(mutex_);
+    return shim_;
+  }
+  void SetShim(std::shared_ptr<ShimClient> shim) {
+    const std::scoped_lock lock(mutex_);
+    shim_.swap(shim);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<ShimClient> shim_;
 };
 using TaskPtr = std::shared_ptr<Task>;
 
 class TaskTable {
  public:
-  enum class Stage { kCreating, kAdopting, kLive, kEnding };
+  enum class Stage { kCreating, kAdopting, kLive, kQuarantined, kEnding };
 
   // Enters a new task, waiting until `deadline` for one of the same id that is ending.
   //   kAlreadyExists  "task <id>: already exists"
   absl::Status Reserve(const TaskPtr& task, absl::Time deadline);
   void AddAdopting(const TaskPtr& task);
   void Publish(const TaskPtr& task);  // Now live.
+  // Puts a task that is in stage `from` into quarantine; false if it is not. `why` follows "shim"
+  // in a sentence: "does not answer".
+  bool Quarantine(const TaskPtr& task, Stage from, std::string why);
+  std::optional<Stage> StageOf(const TaskPtr& task) const;
+  size_t CountQuarantined() const;
 
-  // The live task; one that is being adopted is waited for until `deadline`.
-  //   kNotFound  "task <id> not found"
+  // The live task; one that is being adopted, or in quarantine, is waited for until `deadline`.
+  //   kNotFound          "task <id> not found"
+  //   kDeadlineExceeded  "shim of task <id> <why>: context deadline exceeded"
   absl::StatusOr<TaskPtr> Find(const std::string& namespace_name, std::string_view id,
                                absl::Time deadline);
-  bool IsAdopting(const std::string& namespace_name, std::string_view id);
+  // The task in whatever stage a Wait may begin; null if there is none.
+  TaskPtr Peek(const std::string& namespace_name, std::string_view id);
   // Find, and the task is the caller's to end. A second caller waits for the first.
   absl::StatusOr<TaskPtr> BeginEnd(const std::string& namespace_name, std::string_view id,
                                    absl::Time deadline);
-  // The same for a task at hand; false if it is not live.
+  // The same for a task at hand; false if it is neither live nor in quarantine.
   bool TryBeginEnd(const TaskPtr& task);
   void Erase(const TaskPtr& task);
 
   // The live tasks of a namespace, after waiting until `deadline` for those being adopted.
   std::vector<TaskPtr> List(const std::string& namespace_name, absl::Time deadline);
+  void SetEndpoint(Task& task, ShimEndpoint endpoint);
   // Does a task other than `task` use its shim?
   bool SharesShim(const Task& task);
   // Waits until no task is being adopted.
@@ -77,14 +104,18 @@ class TaskTable {
   struct Entry {
     TaskPtr task;
     Stage stage;
+    std::string why;  // It is in quarantine.
   };
   static Key KeyOf(const Task& task) { return {task.bundle.namespace_name, task.bundle.id}; }
   void Enter(const TaskPtr& task, Stage stage);
   template <typename Predicate>
   bool WaitUntil(std::unique_lock<std::mutex>& lock, absl::Time deadline, Predicate predicate);
-  bool HasStage(const Key& key, Stage stage);  // With the mutex held.
+  // With the mutex held:
+  bool HasStage(const Key& key, Stage stage);
+  bool IsPending(const Key& key);  // Adopting, or in quarantine.
+  absl::Status WhyPending(const Key& key);
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<Key, Entry> entries_;
 };

@@ -46,6 +46,11 @@ class RecordedEvents : public base::EventSink {
     return topics;
   }
 
+  std::vector<base::Event> All() {
+    const std::scoped_lock lock(mutex_);
+    return events_;
+  }
+
   void Clear() {
     const std::scoped_lock lock(mutex_);
     events_.clear();

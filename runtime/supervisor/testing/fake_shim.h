@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// FakeShim: a shim that does what a test wants. Its server lives in the test, and answers as one
+// whose task was created and runs, but for the methods that have a handler of the test; its binary
+// is a script whose `start` the test writes, and which notes each `delete` in a file.
+#pragma once
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/files.h"
+#include "base/testing/status_matchers.h"
+#include "fmt/format.h"
+#include "runtime/task/v3/shim.pb.h"
+#include "runtime/ttrpc/server.h"
+
+namespace ctrd::runtime {
+
+namespace v3 = containerd::task::v3;
+
+class FakeShim {
+ public:
+  using Handle = std::function<void(const ttrpc::Call&, ttrpc::Responder)>;
+
+  // Everything is in `directory`, which exists.
+  explicit FakeShim(std::string directory) : directory_(std::move(directory)) {
+    thread_ = *base::EventLoopThread::Create();
+    WriteStart(fmt::format("printf %s {}", address()));
+    Listen();
+  }
+  ~FakeShim() { Stop(); }
+
+  std::string socket() const { return directory_ + "/shim.sock"; }
+  std::string address() const { return "unix://" + socket(); }
+  std::string binary() const { return directory_ + "/containerd-shim-fake-v1"; }
+  std::string pid_file() const { return directory_ + "/start.pid"; }  // Of the last `start`.
+
+  // What `binary start` does, as a shell script.
+  void WriteStart(const std::string& script) {
+    EXPECT_THAT(base::WriteFileAtomically(binary(),
+                                          fmt::format("#!/bin/sh\nfor word; do last=$word; done\n"
+                                                      "case $last in\n"
+                                                      "start) echo $$ > {}; {} ;;\n"
+                                                      "delete) echo delete >> {}/deletes ;;\n"
+                                                      "esac\n",
+                                                      pid_file(), script, directory_),
+                                          0755),
+                base::IsOk());
+  }
+  size_t deletes() const {
+    const auto text = base::ReadFile(directory_ + "/deletes");
+    return text.ok() ? static_cast<size_t>(std::count(text->begin(), text->end(), '\n')) : 0;
+  }
+
+  // Handles `method` from now on; null for the usual answer.
+  void On(const std::string& method, Handle handle) {
+    const std::scoped_lock lock(mutex_);
+    handlers_[method] = std::move(handle);
+  }
+  // Never answers `method`.
+  void Mute(const std::string& method) {
+    On(method,
+       [this](const ttrpc::Call& call, ttrpc::Responder responder) { Keep(call, responder); });
+  }
+  void Fail(const std::string& method, absl::Status status) {
+    On(method,
+       [status](const ttrpc::Call&, ttrpc::Responder responder) { responder.Reply(status); });
+  }
+
+  size_t calls(const std::string& method) {
+    const std::scoped_lock lock(mutex_);
+    return calls_[method];
+  }
+  // Waits for the `count`th call of `method`.
+  bool AwaitCalls(const std::string& method, size_t count) {
+    std::unique_lock lock(mutex_);
+    return called_.wait_for(lock, std::chrono::seconds(20),
+                            [&] { return calls_[method] >= count; });
+  }
+  // Answers what Mute keeps, and the waits, as usual.
+  void AnswerKept() {
+    std::vector<std::pair<ttrpc::Call, ttrpc::Responder>> kept;
+    {
+      const std::scoped_lock lock(mutex_);
+      kept.swap(kept_);
+    }
+    for (const auto& [call, responder] : kept) Reply(call, responder);
+  }
+  // Connections break; the shim lives on.
+  void DropConnections() {
+    OnLoop([this] { Serve(); });
+  }
+
+  // The shim's process ends, or is there again.
+  void Stop() {
+    OnLoop([this] { End(); });
+  }
+  void Listen() {
+    OnLoop([this] {
+      (void)::unlink(socket().c_str());
+      auto listener = ttrpc::ListenUnix(socket());
+      EXPECT_THAT(listener, base::IsOk());
+      listener_ = *std::move(listener);
+      Serve();
+    });
+  }
+
+ private:
+  void End() {
+    server_.reset();
+    listener_.Reset();
+  }
+
+  void Serve() {
+    server_ = std::make_unique<ttrpc::Server>(thread_->loop());
+    ttrpc::Service service;
+    for (const char* method : {"State", "Create", "Start", "Delete", "Pids", "Kill", "Wait",
+                               "Connect", "Shutdown", "Exec", "Stats"}) {
+      service[method] = [this](const ttrpc::Call& call, ttrpc::Responder responder) {
+        Answer(call, std::move(responder));
+      };
+    }
+    server_->AddService("containerd.task.v2.Task", std::move(service));
+    EXPECT_THAT(server_->Listen(base::UniqueFd(::fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0))),
+                base::IsOk());
+  }
+
+  void Keep(const ttrpc::Call& call, const ttrpc::Responder& responder) {
+    const std::scoped_lock lock(mutex_);
+    kept_.emplace_back(call, responder);
+  }
+
+  void Answer(const ttrpc::Call& call, ttrpc::Responder responder) {
+    Handle handle;
+    {
+      const std::scoped_lock lock(mutex_);
+      ++calls_[call.method];
+      called_.notify_all();
+      handle = handlers_[call.method];
+    }
+    if (handle) return handle(call, std::move(responder));
+    if (call.method == "Wait") return Keep(call, responder);
+    Reply(call, responder);
+    if (call.method == "Shutdown") thread_->loop()->Post([this] { End(); });
+  }
+
+  static void Reply(const ttrpc::Call& call, const ttrpc::Responder& responder) {
+    if (call.method != "State") return responder.Reply(std::string());
+    v3::StateRequest request;
+    EXPECT_TRUE(request.ParseFromString(call.payload));
+    v3::StateResponse state;
+    state.set_id(request.id());
+    state.set_pid(4711);
+    state.set_status(containerd::v1::types::RUNNING);
+    responder.Reply(state.SerializeAsString());
+  }
+
+  void OnLoop(const std::function<void()>& task) {
+    std::promise<void> done;
+    thread_->loop()->Post([&] {
+      task();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+
+  const std::string directory_;
+  std::mutex mutex_;
+  std::condition_variable called_;
+  std::map<std::string, Handle> handlers_;
+  std::map<std::string, size_t> calls_;
+  std::vector<std::pair<ttrpc::Call, ttrpc::Responder>> kept_;
+  std::unique_ptr<base::EventLoopThread> thread_;
+  base::UniqueFd listener_;
+  std::unique_ptr<ttrpc::Server> server_;
+};
+
+}  // namespace ctrd::runtime
