@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/log.h"
+#include "base/metric.h"
 #include "base/status.h"
 #include "base/time.h"
 #include "daemon/builtins/builtins.h"
@@ -15,11 +17,16 @@ namespace {
 
 using metadata::Metadata;
 
-absl::StatusOr<plugin::Instance> OpenExchange(plugin::InitContext&) {
-  auto exchange = std::make_unique<events::Exchange>();
+absl::StatusOr<plugin::Instance> OpenExchange(plugin::InitContext& init) {
+  auto log = events::EventLog::Open(init.root_dir, {});
+  // Who cannot look back can still be told what comes.
+  if (!log.ok()) base::LogError("events cannot be replayed", {{"error", log.status()}});
+  auto exchange = std::make_unique<events::Exchange>(events::QueueLimits{},
+                                                     log.ok() ? *std::move(log) : nullptr);
   events::Exchange* borrowed = exchange.get();
   return plugin::Instance::Of<events::Exchange>(std::move(exchange))
-      .AlsoAs<base::EventSink>(borrowed);
+      .AlsoAs<base::EventSink>(borrowed)
+      .AlsoAs<base::MetricSource>(borrowed);
 }
 
 absl::StatusOr<plugin::Instance> OpenMetadata(plugin::InitContext& init) {

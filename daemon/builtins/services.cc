@@ -15,6 +15,7 @@
 #include "daemon/services/containers_service.h"
 #include "daemon/services/content_service.h"
 #include "daemon/services/diff_service.h"
+#include "daemon/services/event_replay_service.h"
 #include "daemon/services/events_service.h"
 #include "daemon/services/health_service.h"
 #include "daemon/services/images_service.h"
@@ -115,6 +116,13 @@ void AddServices(plugin::Registry& registry) {
                ASSIGN_OR_RETURN(auto* exchange,
                                 init.registry.Get<events::Exchange>(plugin::kEvent, "exchange"));
                return std::make_unique<services::EventsService>(*exchange);
+             });
+  AddService(registry, "event-replay", {plugin::kEvent},
+             [](plugin::InitContext& init) -> absl::StatusOr<ServicePtr> {
+               ASSIGN_OR_RETURN(auto* exchange,
+                                init.registry.Get<events::Exchange>(plugin::kEvent, "exchange"));
+               if (exchange->log() == nullptr) return plugin::Skip("there is no event log");
+               return std::make_unique<services::EventReplayService>(*exchange);
              });
   AddService(registry, "healthcheck", {}, [](plugin::InitContext&) -> absl::StatusOr<ServicePtr> {
     return services::MakeHealthService();

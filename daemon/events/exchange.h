@@ -6,6 +6,8 @@
 // Publishing never waits for a subscriber: each has a queue of its own with a limit, and one that
 // falls behind it is ended with an error instead of losing events silently.
 //
+// With a log, what was accepted is in it before anybody sees it, and can be read again (Replay).
+//
 // Thread-safe. Source document: docs/api/events.md.
 #pragma once
 
@@ -25,14 +27,10 @@
 #include "absl/status/statusor.h"
 #include "base/event.h"
 #include "base/filter.h"
+#include "base/metric.h"
+#include "daemon/events/event_log.h"
 
 namespace ctrd::events {
-
-// An accepted event. Numbers start at 1, grow by one and are never used twice by one daemon.
-struct Record {
-  uint64_t sequence = 0;
-  base::Event event;
-};
 
 // A field of an event's payload, for the filter field `event.<path>`; nullopt when there is none.
 using PayloadField = std::function<std::optional<std::string>(const base::Any& payload,
@@ -53,9 +51,18 @@ class Subscription {
   virtual absl::StatusOr<std::shared_ptr<const Record>> Next() = 0;
 };
 
-class Exchange : public base::EventSink {
+// Reads the log, then what comes after it. Ends like a Subscription.
+class Replay {
  public:
-  explicit Exchange(QueueLimits limits = {});
+  virtual ~Replay() = default;
+  virtual absl::StatusOr<EventLog::Item> Next() = 0;
+  virtual uint64_t position() const = 0;  // The number up to which was read.
+};
+
+class Exchange : public base::EventSink, public base::MetricSource {
+ public:
+  // Without a log nothing can be replayed.
+  explicit Exchange(QueueLimits limits = {}, std::unique_ptr<EventLog> log = nullptr);
   ~Exchange() override;
 
   // Checks namespace, topic and time stamp, in this order; then the event is accepted.
@@ -68,17 +75,34 @@ class Exchange : public base::EventSink {
   std::unique_ptr<Subscription> Subscribe(base::Filter filter, PayloadField payload_field,
                                           std::function<void()> ready);
 
+  // Reads what follows number `after`, as far as it is kept, and goes on with what is accepted
+  // then. A reader costs no queue, however slow it is: what it missed it reads from the log, or
+  // sees a gap. `ready` is called when there may be more, under the rules of Subscribe. Needs a
+  // log.
+  std::unique_ptr<Replay> ReadAfter(uint64_t after, base::Filter filter, PayloadField payload_field,
+                                    std::function<void()> ready);
+  const EventLog* log() const { return log_.get(); }
+
+  void Report(base::MetricSink& sink) const override;
+
   // The number of the event accepted last.
   uint64_t last_sequence() const { return last_sequence_.load(std::memory_order_relaxed); }
 
  private:
+  class Bell;
   class Queue;
   class Handle;
+  class LogReader;
+
+  void Keep(const Record& record);
 
   const QueueLimits limits_;
-  std::mutex mutex_;  // Gives the order. Taken before a queue's own.
+  const std::unique_ptr<EventLog> log_;
+  base::Counter accepted_, unlogged_;
+  mutable std::mutex mutex_;  // Gives the order. Taken before the log's and a queue's own.
   std::atomic<uint64_t> last_sequence_ = 0;
   std::vector<std::weak_ptr<Queue>> queues_;
+  std::vector<std::weak_ptr<Bell>> readers_;
 };
 
 // `topic` is "/" and components, each an identifier.

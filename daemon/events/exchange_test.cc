@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/events/exchange.h"
 
+#include <algorithm>
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "base/files.h"
 #include "base/testing/status_matchers.h"
 #include "base/time.h"
 
@@ -132,6 +134,94 @@ TEST(ExchangeTest, DroppedSubscriptionIsToldNothing) {
   subscription.reset();
   ASSERT_THAT(exchange.Publish(MakeEvent("/a")), IsOk());
   EXPECT_EQ(calls, 0);
+}
+
+// ---- With a log.
+
+class ReplayTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(dir_, base::MakeTempDirectory("/tmp", "ctrd-exchange-"));
+    Open({});
+  }
+  void TearDown() override {
+    exchange_.reset();
+    EXPECT_THAT(base::RemoveTree(dir_), IsOk());
+  }
+  void Open(const LogLimits& limits) {
+    exchange_.reset();
+    auto log = EventLog::Open(dir_, limits);
+    ASSERT_THAT(log, IsOk());
+    exchange_ = std::make_unique<Exchange>(QueueLimits{.events = 4}, *std::move(log));
+  }
+  static std::vector<std::string> Rest(Replay& replay) {
+    std::vector<std::string> topics;
+    while (true) {
+      const auto item = replay.Next();
+      EXPECT_THAT(item, IsOk());
+      if (!item.ok() || std::holds_alternative<EventLog::End>(*item)) return topics;
+      const auto* record = std::get_if<std::shared_ptr<const Record>>(&*item);
+      topics.push_back(record == nullptr ? "gap" : (*record)->event.topic);
+    }
+  }
+
+  std::string dir_;
+  std::unique_ptr<Exchange> exchange_;
+};
+
+TEST_F(ReplayTest, WhatAnEarlierDaemonAcceptedComesBeforeWhatThisOneDoes) {
+  ASSERT_THAT(exchange_->Publish(MakeEvent("/a")), IsOk());
+  ASSERT_THAT(exchange_->Publish(MakeEvent("/b")), IsOk());
+  Open({});
+  EXPECT_EQ(exchange_->last_sequence(), 2u);
+  int rung = 0;
+  const auto replay = exchange_->ReadAfter(1, {}, nullptr, [&] { ++rung; });
+  ASSERT_THAT(exchange_->Publish(MakeEvent("/c")), IsOk());
+  EXPECT_EQ(rung, 1);
+  EXPECT_THAT(Rest(*replay), testing::ElementsAre("/b", "/c"));
+  EXPECT_EQ(replay->position(), 3u);
+  ASSERT_THAT(exchange_->Publish(MakeEvent("/d")), IsOk());
+  EXPECT_THAT(Rest(*replay), testing::ElementsAre("/d"));
+}
+
+TEST_F(ReplayTest, ASlowReaderMissesNothingThatIsKept) {
+  const auto replay = exchange_->ReadAfter(0, FilterOf("topic==\"/odd\""), nullptr, [] {});
+  for (int i = 0; i < 500; ++i) {
+    ASSERT_THAT(exchange_->Publish(MakeEvent(i % 2 == 0 ? "/even" : "/odd")), IsOk());
+  }
+  EXPECT_EQ(Rest(*replay).size(), 250u);
+}
+
+TEST_F(ReplayTest, AReaderThatIsGoneIsNotCalled) {
+  bool called = false;
+  exchange_->ReadAfter(0, {}, nullptr, [&] { called = true; }).reset();
+  ASSERT_THAT(exchange_->Publish(MakeEvent("/a")), IsOk());
+  EXPECT_FALSE(called);
+}
+
+TEST_F(ReplayTest, WritersAndReadersAtOnceSeeOneOrder) {
+  Open({.events = 1 << 20, .bytes = 64 << 20, .segment_bytes = 4096});
+  constexpr int kWriters = 4, kEach = 500;
+  std::vector<std::thread> threads;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    threads.emplace_back([&, writer] {
+      for (int i = 0; i < kEach; ++i) {
+        EXPECT_THAT(exchange_->Publish(MakeEvent(fmt::format("/{}/{}", writer, i))), IsOk());
+      }
+    });
+  }
+  std::vector<std::vector<std::string>> seen(2);
+  for (auto& topics : seen) {
+    threads.emplace_back([&] {
+      const auto replay = exchange_->ReadAfter(0, {}, nullptr, [] {});
+      while (topics.size() < kWriters * kEach) {
+        for (std::string& topic : Rest(*replay)) topics.push_back(std::move(topic));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(seen[0], seen[1]);
+  EXPECT_EQ(std::count(seen[0].begin(), seen[0].end(), "gap"), 0);
 }
 
 }  // namespace
