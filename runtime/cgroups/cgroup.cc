@@ -156,13 +156,13 @@ void Cgroup::Remove() const {
 }
 
 absl::Status JoinCgroup(const std::string& path, pid_t pid) {
-  const std::string relative = path.starts_with('/') ? path : "/" + path;
-  const std::string text = std::to_string(pid);
-  if (HostIsUnified()) {
-    return WriteText(std::string(kMountPoint) + relative + "/cgroup.procs", text);
-  }
-  for (const Hierarchy& hierarchy : MountedHierarchies()) {
-    RETURN_IF_ERROR(WriteText(hierarchy.mount_point + relative + "/cgroup.procs", text));
+  ASSIGN_OR_RETURN(const Cgroup cgroup, Cgroup::AtPath(path.starts_with('/') ? path : "/" + path));
+  return cgroup.Add(pid);
+}
+
+absl::Status Cgroup::Add(pid_t pid) const {
+  for (const auto& [controller, directory] : directories_) {
+    RETURN_IF_ERROR(WriteText(directory + "/cgroup.procs", std::to_string(pid)));
   }
   return absl::OkStatus();
 }

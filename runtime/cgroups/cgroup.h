@@ -44,6 +44,7 @@ class Cgroup {
   // v2: hands every controller that the root has down to the container's subtree.
   absl::Status EnableControllers(std::string_view root = kMountPoint) const;
 
+  absl::Status Add(pid_t pid) const;
   // Those that are in it now.
   std::set<pid_t> Processes() const;
   // Removes the directories; those that are in use stay.
@@ -54,8 +55,8 @@ class Cgroup {
   std::map<std::string, std::string> directories_;
 };
 
-// Moves a process into an existing group: in every mounted hierarchy of v1, in the one of v2.
-// `path` is relative to the root of the hierarchy.
+// Moves a process into an existing group, in each hierarchy that has it. `path` is relative to the
+// roots of the hierarchies.  kNotFound: none has it.
 absl::Status JoinCgroup(const std::string& path, pid_t pid);
 
 // The two encodings of Statistics.

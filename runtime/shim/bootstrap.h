@@ -34,6 +34,8 @@ Bootstrap ReadBootstrap(std::string_view input, std::string_view id,
 // The answer for a daemon of `generation`.
 std::string EncodeAnswer(Generation generation, const std::string& address);
 
+inline constexpr char kDefaultSocketDir[] = "/run/containerd/s";
+
 // "unix://<directory>/<hash>": the same for all shims, which is how they find each other.
 std::string SocketAddress(const std::string& socket_dir, std::string_view grpc_address,
                           std::string_view namespace_name, std::string_view group);

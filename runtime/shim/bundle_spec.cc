@@ -31,15 +31,14 @@ const nlohmann::json& Member(const nlohmann::json& json, const char* name) {
 
 }  // namespace
 
-std::map<std::string, std::string> ReadAnnotations(const std::string& bundle) {
-  std::map<std::string, std::string> annotations;
+std::string GroupOf(const std::string& bundle, const std::string& id) {
   const nlohmann::json spec = ReadSpec(bundle);
-  const nlohmann::json& object = Member(spec, "annotations");
-  if (!object.is_object()) return annotations;
-  for (const auto& [key, value] : object.items()) {
-    if (value.is_string()) annotations[key] = value.get<std::string>();
+  const nlohmann::json& annotations = Member(spec, "annotations");
+  for (const char* key : {"io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"}) {
+    const nlohmann::json& group = Member(annotations, key);
+    if (group.is_string()) return group.get<std::string>();
   }
-  return annotations;
+  return id;
 }
 
 bool HasPrivatePidNamespace(const std::string& bundle) {
@@ -76,7 +75,11 @@ absl::Status CheckLimits(const std::string& bundle) {
     }
   }
   size_t bytes = 0;
-  for (const auto& [key, value] : ReadAnnotations(bundle)) bytes += key.size() + value.size();
+  if (const nlohmann::json& annotations = Member(spec, "annotations"); annotations.is_object()) {
+    for (const auto& [key, value] : annotations.items()) {
+      if (value.is_string()) bytes += key.size() + value.get_ref<const std::string&>().size();
+    }
+  }
   if (bytes > kMostAnnotationBytes) {
     return base::InvalidArgument("annotations take more than {} bytes", kMostAnnotationBytes);
   }

@@ -3,15 +3,15 @@
 // The little that the shim itself reads from the OCI documents it passes on.
 #pragma once
 
-#include <map>
 #include <string>
 
 #include "absl/status/statusor.h"
 
 namespace ctrd::runtime::shim {
 
-// Annotations of <bundle>/config.json; none if it cannot be read.
-std::map<std::string, std::string> ReadAnnotations(const std::string& bundle);
+// The group of containers that share a shim, as annotations of <bundle>/config.json name it; `id`
+// where they do not.
+std::string GroupOf(const std::string& bundle, const std::string& id);
 // Whether the container's processes have a pid namespace of their own, which dies with its first
 // process. A spec that cannot be read counts as having none.
 bool HasPrivatePidNamespace(const std::string& bundle);

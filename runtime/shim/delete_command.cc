@@ -6,22 +6,28 @@
 #include <cstdlib>
 
 #include "absl/time/clock.h"
+#include "base/event_loop.h"
 #include "base/files.h"
 #include "base/identifiers.h"
 #include "base/log.h"
 #include "base/mount.h"
 #include "base/process.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "runtime/runc/invocation.h"
 #include "runtime/runc/runc.h"
+#include "runtime/shim/bootstrap.h"
+#include "runtime/shim/bundle_spec.h"
 #include "runtime/shim/commands.h"
 #include "runtime/shim/exit_record.h"
 #include "runtime/shim/runc_options.h"
+#include "runtime/ttrpc/client.h"
 
 namespace ctrd::runtime::shim {
 namespace {
 
 constexpr absl::Duration kRuntimeLimit = absl::Minutes(2);
+constexpr absl::Duration kServerLimit = absl::Seconds(1);
 constexpr uint32_t kKilled = 137;
 
 uint32_t InitPid(const std::string& bundle) {
@@ -51,6 +57,36 @@ void DeleteContainer(const std::string& bundle, const Flags& flags) {
   }
 }
 
+// The server's socket, as the start call chose it.
+std::string ServerSocket(const std::string& bundle, const Flags& flags) {
+  char directory[PATH_MAX];
+  const ssize_t size = ::readlink((bundle + "/s").c_str(), directory, sizeof(directory));
+  return SocketAddress(
+      size > 0 ? std::string(directory, static_cast<size_t>(size)) : std::string(kDefaultSocketDir),
+      flags.address, flags.namespace_name, GroupOf(bundle, flags.id));
+}
+
+// A server that is there after all, and that a daemon lost or never came to know, lets go of the
+// container; if that was all it had, it leaves.
+void TellServer(const std::string& bundle, const Flags& flags) {
+  const std::string address = ServerSocket(bundle, flags);
+  if (!base::Exists(address.substr(std::string_view("unix://").size()))) return;
+  const auto thread = base::EventLoopThread::Create();
+  if (!thread.ok()) return;
+  const auto client =
+      ttrpc::Client::Connect((*thread)->loop(), address, absl::Now() + kServerLimit);
+  if (!client.ok()) return;  // Nobody is there: the usual case.
+  const std::string id = base::WireWriter().Bytes(1, flags.id).Take();
+  for (const char* method : {"Wait", "Delete", "Shutdown"}) {
+    const ttrpc::Response response = (*client)->CallAndWait(
+        ttrpc::MakeRequest("containerd.task.v3.Task", method, id, flags.namespace_name),
+        absl::Now() + kServerLimit);
+    if (response.status().code() == absl::StatusCode::kDeadlineExceeded) {
+      return base::LogWarn("the server does not answer", {{"method", std::string(method)}});
+    }
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> DeleteCommand(const Flags& flags) {
@@ -60,6 +96,7 @@ absl::StatusOr<std::string> DeleteCommand(const Flags& flags) {
   const std::string here = cwd;
   const std::string bundle = here.substr(0, here.rfind('/')) + "/" + flags.id;
   DeleteContainer(bundle, flags);
+  TellServer(bundle, flags);
   if (const absl::Status unmounted = base::UnmountAll(bundle + "/rootfs"); !unmounted.ok()) {
     base::LogWarn("failed to cleanup rootfs mount", {{"error", unmounted}});
   }

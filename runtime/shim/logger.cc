@@ -15,6 +15,7 @@
 namespace ctrd::runtime::shim {
 namespace {
 
+constexpr absl::Duration kBecomesReady = absl::Minutes(2);
 constexpr absl::Duration kEndsByItself = absl::Seconds(2);
 constexpr absl::Duration kEndsWhenAsked = absl::Seconds(12);
 
@@ -50,16 +51,21 @@ std::string Unescape(std::string_view text, bool plus_is_space) {
   return out;
 }
 
-// Whether one byte came before the end of the stream.
-Async<bool> AwaitReady(base::EventLoop* loop, int fd) {
+enum class Readiness { kCalled, kSilent, kLate };
+
+// Whether one byte came before the end of the stream, or neither in time.
+Async<Readiness> AwaitReady(base::EventLoop* loop, int fd) {
   Completion<bool> ready;
   const auto callback = ready.callback();
   const absl::Status added = loop->Add(fd, EPOLLIN, [callback](uint32_t) { callback(true); });
-  if (!added.ok()) co_return false;
-  (void)co_await ready;
+  if (!added.ok()) co_return Readiness::kLate;
+  const auto timer = loop->After(kBecomesReady, [callback] { callback(false); });
+  const bool in_time = co_await ready;
+  loop->Cancel(timer);
   loop->Remove(fd);
+  if (!in_time) co_return Readiness::kLate;
   char byte;
-  co_return ::read(fd, &byte, 1) == 1;
+  co_return ::read(fd, &byte, 1) == 1 ? Readiness::kCalled : Readiness::kSilent;
 }
 
 }  // namespace
@@ -123,12 +129,20 @@ Async<absl::StatusOr<std::unique_ptr<LoggingBinary>>> LoggingBinary::Start(
     ended->signal.Notify();
   });
   ready.write.Reset();
-  const bool called = co_await AwaitReady(loop, ready.read.get());
-  if (!called && program.strict) {
+  const Readiness readiness = co_await AwaitReady(loop, ready.read.get());
+  if (readiness == Readiness::kLate) {
+    co_return base::Unknown("logging binary {:?} does not become ready", program.path);
+  }
+  if (readiness == Readiness::kSilent && program.strict) {
     co_return base::Unknown(
         "logging binary did not call ready (it may have crashed or exited prematurely)");
   }
   co_return logger;
+}
+
+LoggingBinary::~LoggingBinary() {
+  // Of a process that came to nothing: there is nothing to log.
+  if (!ended_->over) (void)::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
 }
 
 Async<bool> LoggingBinary::AwaitEnd(absl::Duration limit) {

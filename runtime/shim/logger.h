@@ -17,10 +17,13 @@ namespace ctrd::runtime::shim {
 
 class LoggingBinary {
  public:
-  // Starts the program and waits until it is ready. `id` is the container's or the exec's.
+  // Starts the program and waits, with a limit, until it is ready. `id` is the container's or the
+  // exec's.
   static Async<absl::StatusOr<std::unique_ptr<LoggingBinary>>> Start(
       base::EventLoop* loop, runc::Reaper* reaper, std::string uri, std::string id,
       std::string namespace_name, std::string bundle);
+
+  ~LoggingBinary();  // A program that has not ended is killed.
 
   // Ends of pipes that the program reads; whoever takes one writes to it.
   base::UniqueFd TakeStdout() { return std::move(stdout_); }
@@ -35,7 +38,8 @@ class LoggingBinary {
     bool over = false;
     AsyncSignal signal;
   };
-  LoggingBinary(base::EventLoop* loop) : loop_(loop), ended_(std::make_shared<Ended>(loop)) {}
+  explicit LoggingBinary(base::EventLoop* loop)
+      : loop_(loop), ended_(std::make_shared<Ended>(loop)) {}
   Async<bool> AwaitEnd(absl::Duration limit);
 
   base::EventLoop* const loop_;

@@ -194,6 +194,7 @@ TEST_F(ShimJoinTest, TheExitIsKeptUntilTheBundleGoes) {
   EXPECT_EQ(response.exit_status(), 5u);
   // A new container of that name begins without it.
   MakeBundle("sj-record", "sleep 1000");
+  StartShim("sj-record");
   ASSERT_THAT(Create("sj-record"), IsOk());
   EXPECT_FALSE(ReadExitRecord(Bundle("sj-record"), "").has_value());
 }

@@ -26,18 +26,9 @@
 namespace ctrd::runtime::shim {
 namespace {
 
-constexpr char kDefaultSocketDir[] = "/run/containerd/s";
 constexpr size_t kMostInputBytes = 10 << 20;
 constexpr int kListenerNumber = 3;
 constexpr int kGroupScope = 2;  // PIDTYPE_PGID: a cookie for the whole process group.
-
-std::string GroupOf(const std::string& id) {
-  const std::map<std::string, std::string> annotations = ReadAnnotations(".");
-  for (const char* key : {"io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"}) {
-    if (const auto group = annotations.find(key); group != annotations.end()) return group->second;
-  }
-  return id;
-}
 
 // Whether a server answers there. A full queue is a server that lives.
 bool IsServed(const std::string& address) {
@@ -134,7 +125,7 @@ absl::StatusOr<std::string> StartCommand(const Flags& flags) {
     return base::ErrnoStatus("symlink", "s");
   }
   const std::string address =
-      SocketAddress(directory, flags.address, flags.namespace_name, GroupOf(flags.id));
+      SocketAddress(directory, flags.address, flags.namespace_name, GroupOf(".", flags.id));
   ASSIGN_OR_RETURN(const base::UniqueFd listener, BindOrJoin(directory, address));
   if (listener.valid()) {
     ASSIGN_OR_RETURN(const base::Child server, StartServer(flags, bootstrap, listener));

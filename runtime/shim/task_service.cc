@@ -124,7 +124,9 @@ struct TaskMethods {
       reply(status);
       co_return;
     }
-    const auto container = std::make_shared<Container>(self->shim_, FromProto(request), *options);
+    ContainerRequest wanted = FromProto(request);
+    if (wanted.checkpoint.empty()) wanted.checkpoint = options->criu_image_path;
+    const auto container = std::make_shared<Container>(self->shim_, std::move(wanted), *options);
     self->creating_[id] = container;
     status = co_await Container::Create(container);
     self->creating_.erase(id);
