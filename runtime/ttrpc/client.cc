@@ -173,6 +173,8 @@ void Client::Core::OnReady(uint32_t events) {
 }
 
 bool Client::Core::Take(Frame frame) {
+  // Not ttrpc at all: to wait for its end would be to wait for ever.
+  if (frame.oversize != 0 && frame.type != kResponse && frame.type != kData) return false;
   const std::optional<Done> done = Forget(frame.stream);
   if (!done) return true;  // Nobody waits for it any more.
   if (frame.oversize != 0) {

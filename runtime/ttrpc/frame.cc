@@ -155,6 +155,8 @@ bool FrameReader::Consume(std::string_view bytes, const Sink& sink) {
       bytes.remove_prefix(take);
       if (header_.size() < kHeaderBytes) return true;
       StartFrame();
+      // At once: what was announced may never come.
+      if (frame_.oversize != 0 && !sink(frame_)) return false;
     }
     const size_t take = std::min<size_t>(missing_, bytes.size());
     if (frame_.oversize == 0) frame_.data.append(bytes.substr(0, take));
@@ -162,7 +164,8 @@ bool FrameReader::Consume(std::string_view bytes, const Sink& sink) {
     missing_ -= static_cast<uint32_t>(take);
     if (missing_ > 0) return true;
     in_data_ = false;
-    if (!sink(std::exchange(frame_, {}))) return false;
+    Frame whole = std::exchange(frame_, {});
+    if (whole.oversize == 0 && !sink(std::move(whole))) return false;
   }
   return true;
 }

@@ -32,7 +32,7 @@ struct Frame {
   uint8_t type = 0;
   uint8_t flags = 0;
   std::string data;
-  uint32_t oversize = 0;  // Not 0: so many bytes were announced, and thrown away.
+  uint32_t oversize = 0;  // Not 0: so many bytes were announced, and will be thrown away.
 };
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;
@@ -60,8 +60,8 @@ absl::Status OversizeError(uint64_t length);
 absl::StatusOr<Request> DecodeRequest(std::string_view data);
 Response DecodeResponse(std::string_view data);
 
-// Puts frames together from a non-blocking socket. The data of a frame that is too long is thrown
-// away as it comes in.
+// Puts frames together from a non-blocking socket. A frame that is too long is told of when it is
+// announced; its data are thrown away as they come in.
 class FrameReader {
  public:
   // Takes one frame; false: stop reading, the connection is gone.

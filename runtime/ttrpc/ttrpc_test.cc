@@ -8,6 +8,7 @@
 
 #include <condition_variable>
 #include <filesystem>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -115,6 +116,7 @@ class TtrpcTest : public testing::Test {
 // Reads and writes frames by hand.
 class RawPeer {
  public:
+  explicit RawPeer(base::UniqueFd fd) : fd_(std::move(fd)) {}
   explicit RawPeer(const std::string& path) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_un address = {.sun_family = AF_UNIX};
     path.copy(address.sun_path, sizeof(address.sun_path) - 1);
@@ -279,6 +281,29 @@ TEST_F(TtrpcTest, MessagesOverTheLimitFailAloneInBothDirections) {
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("exceed maximum")));
   const std::string large((4 << 20) - 100, 'y');
   EXPECT_EQ(client->CallAndWait(To("Echo", large), Soon()).value(), large);
+}
+
+// What a client makes of a peer that answers a call with `bytes` and then says nothing more.
+absl::Status AnswerOf(base::EventLoop* loop, const std::string& bytes) {
+  int ends[2];
+  EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  RawPeer peer{base::UniqueFd(ends[1])};
+  const auto client = Client::Adopt(loop, base::UniqueFd(ends[0]));
+  std::promise<absl::Status> answer;
+  client->Call({.service = "test.Test", .method = "Echo"}, Soon(),
+               [&](const Response& response) { answer.set_value(response.status()); });
+  peer.Write(bytes);
+  return answer.get_future().get();
+}
+
+TEST_F(TtrpcTest, AnAnswerOverTheLimitEndsItsCallBeforeItsDataCome) {
+  EXPECT_THAT(AnswerOf(client_thread_->loop(), RawPeer::Header(0xffffffff, 1, kResponse)),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(TtrpcTest, WhatIsNoFrameEndsTheConnection) {
+  EXPECT_THAT(AnswerOf(client_thread_->loop(), "HTTP/1.1 400 Bad Request\r\n"),
+              StatusIs(absl::StatusCode::kUnknown, "ttrpc: closed"));
 }
 
 TEST_F(TtrpcTest, DrainLetsRunningCallsFinish) {
