@@ -3,6 +3,7 @@
 // Statistics from directories that look like control groups, held field by field.
 #include "runtime/cgroups/cgroup.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -10,6 +11,7 @@
 #include "base/wire.h"
 #include "gtest/gtest.h"
 #include "runtime/cgroups/cgroup_file.h"
+#include "runtime/cgroups/oom_watch.h"
 
 namespace ctrd::runtime::cgroups {
 namespace {
@@ -152,6 +154,49 @@ TEST_F(CgroupTest, ControllersAreHandedDownToTheParentOneByOne) {
   // What one controller cannot do does not keep the others, and is told.
   ASSERT_EQ(::unlink((directory_ + "/a/cgroup.subtree_control").c_str()), 0);
   EXPECT_THAT(container.EnableControllers(directory_), StatusIs(absl::StatusCode::kNotFound));
+}
+
+class OomWatchTest : public CgroupTest {
+ protected:
+  // In place: a file that is replaced is not the one that is watched.
+  void Count(int kills) {
+    const std::string path = directory_ + "/memory.events";
+    ASSERT_OK_AND_ASSIGN(const base::UniqueFd file, base::Open(path, O_WRONLY | O_CREAT, 0600));
+    ASSERT_THAT(base::WriteAll(file.get(), fmt::format("oom 9\noom_kill {}\n", kills), path),
+                IsOk());
+  }
+};
+
+TEST_F(OomWatchTest, Version2TellsKillsWhenTheCounterGrowsAndOnceMoreAtTheEnd) {
+  Count(0);
+  Write("cgroup.events", "populated 1\n");
+  ASSERT_OK_AND_ASSIGN(const auto loop, base::EventLoop::Create());
+  int told = 0;
+  auto watch = OomWatch::Start(loop.get(), V2(), [&] {
+    ++told;
+    loop->Stop();
+  });
+  ASSERT_THAT(watch, IsOk());
+  Count(2);
+  loop->Run();
+  EXPECT_EQ(told, 1);
+  Count(3);
+  watch->reset();  // Before the loop has seen the change.
+  EXPECT_EQ(told, 2);
+}
+
+TEST_F(OomWatchTest, Version2StaysSilentWithoutAKill) {
+  Count(5);
+  Write("cgroup.events", "populated 1\n");
+  ASSERT_OK_AND_ASSIGN(const auto loop, base::EventLoop::Create());
+  int told = 0;
+  auto watch = OomWatch::Start(loop.get(), V2(), [&] { ++told; });
+  ASSERT_THAT(watch, IsOk());
+  watch->reset();
+  EXPECT_EQ(told, 1);  // What there was before counts from zero.
+  watch = OomWatch::Start(loop.get(), Cgroup(true, {{"", directory_ + "/gone"}}), [&] { ++told; });
+  EXPECT_THAT(watch, testing::Not(IsOk()));
+  EXPECT_EQ(told, 1);
 }
 
 TEST_F(CgroupTest, PathsThatOnlyTheRuntimeCanTellAreNotGuessed) {
