@@ -14,6 +14,7 @@ void AddAll(plugin::Registry& registry) {
   AddMetadata(registry);
   AddDiff(registry);
   AddRuntime(registry);
+  AddSandboxes(registry);
   AddTransfer(registry);
   AddServices(registry);
   AddMonitors(registry);

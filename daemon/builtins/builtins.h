@@ -19,6 +19,7 @@ void AddSnapshotters(plugin::Registry& registry);  // snapshotters.cc
 void AddMetadata(plugin::Registry& registry);      // metadata.cc: events, metadata, leases, gc
 void AddDiff(plugin::Registry& registry);          // diff.cc
 void AddRuntime(plugin::Registry& registry);       // runtime.cc: shims and tasks
+void AddSandboxes(plugin::Registry& registry);     // sandboxes.cc: their records and shims
 void AddTransfer(plugin::Registry& registry);      // transfer.cc: streaming and transfer
 void AddServices(plugin::Registry& registry);      // services.cc: what the gRPC socket serves
 void AddMonitors(plugin::Registry& registry);      // monitors.cc: who watches containers

@@ -24,6 +24,8 @@ absl::StatusOr<plugin::Instance> MakeRestartMonitor(plugin::InitContext& init) {
     return base::InvalidArgument("{}: invalid duration", text);
   }
   restart::MonitorOptions options;
+  options.sandboxes =
+      init.registry.Find<runtime::SandboxRuntime>(plugin::kSandboxController, "shim");
   if (*interval > absl::ZeroDuration()) options.interval = *interval;
   init.record.capabilities = {"no", "always", "on-failure", "unless-stopped"};
   auto monitor = std::make_unique<restart::RestartMonitor>(*metadata, *tasks, std::move(options));
@@ -37,7 +39,7 @@ absl::StatusOr<plugin::Instance> MakeRestartMonitor(plugin::InitContext& init) {
 void AddMonitors(plugin::Registry& registry) {
   registry.Add({.type = plugin::kMonitorContainer,
                 .id = "restart",
-                .requirements = {plugin::kMetadata, plugin::kRuntime},
+                .requirements = {plugin::kMetadata, plugin::kRuntime, plugin::kSandboxController},
                 .schema = {{"interval", std::string("10s")}},
                 .init = MakeRestartMonitor});
 }

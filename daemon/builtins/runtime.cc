@@ -11,10 +11,12 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "daemon/builtins/builtins.h"
+#include "daemon/builtins/shims.h"
 #include "daemon/metadata/metadata.h"
 #include "daemon/restart/restart_monitor.h"
 #include "daemon/version.h"
 #include "runtime/runc/known_flaws.h"
+#include "runtime/supervisor/sandbox_supervisor.h"
 #include "runtime/supervisor/supervisor.h"
 
 namespace ctrd::builtins {
@@ -23,14 +25,6 @@ namespace {
 // Fixed, whatever the state directory is: shims of all generations meet there.
 constexpr char kSocketDirectory[] = "/run/containerd/s";
 constexpr size_t kMaxSocketDirectory = 42;
-
-// What shims are started with.
-struct ShimSettings {
-  std::vector<std::string> environment;
-  std::string socket_directory;
-  // Asked for while the rest of the daemon opens: an answer takes a few milliseconds.
-  std::future<absl::StatusOr<runtime::runc::RuntimeReport>> runc;
-};
 
 constexpr absl::Duration kRuncAnswers = absl::Seconds(2);
 
@@ -73,17 +67,6 @@ std::string AddressOf(const config::Config& config, const char* server) {
   return section == config.plugins.end() ? "" : section->second.String("address");
 }
 
-runtime::ShimCommandOptions ShimOptions(const config::Config& config,
-                                        const ShimSettings& settings) {
-  std::error_code ignored;  // Without /proc the binary has no name; shims then cannot publish.
-  return {.grpc_address = AddressOf(config, "grpc"),
-          .ttrpc_address = AddressOf(config, "ttrpc"),
-          .daemon_binary = std::filesystem::read_symlink("/proc/self/exe", ignored),
-          .daemon_version = kVersion,
-          .socket_dir = settings.socket_directory,
-          .extra_environment = settings.environment};
-}
-
 absl::StatusOr<plugin::Instance> OpenSupervisor(plugin::InitContext& init) {
   ASSIGN_OR_RETURN(auto* events, init.registry.Get<base::EventSink>(plugin::kEvent, "exchange"));
   ASSIGN_OR_RETURN(auto* metadata,
@@ -117,6 +100,17 @@ absl::StatusOr<plugin::Instance> OpenSupervisor(plugin::InitContext& init) {
 
 }  // namespace
 
+runtime::ShimCommandOptions ShimOptions(const config::Config& config,
+                                        const ShimSettings& settings) {
+  std::error_code ignored;  // Without /proc the binary has no name; shims then cannot publish.
+  return {.grpc_address = AddressOf(config, "grpc"),
+          .ttrpc_address = AddressOf(config, "ttrpc"),
+          .daemon_binary = std::filesystem::read_symlink("/proc/self/exe", ignored),
+          .daemon_version = kVersion,
+          .socket_dir = settings.socket_directory,
+          .extra_environment = settings.environment};
+}
+
 void AddRuntime(plugin::Registry& registry) {
   registry.Add({.type = plugin::kShim,
                 .id = "manager",
@@ -131,6 +125,10 @@ void AddRuntime(plugin::Registry& registry) {
 }
 
 void AfterServing(const plugin::Registry& registry) {
+  if (auto* sandboxes =
+          registry.Find<runtime::SandboxSupervisor>(plugin::kSandboxController, "shim")) {
+    sandboxes->Adopt();
+  }
   if (auto* supervisor = registry.Find<runtime::Supervisor>(plugin::kRuntime, "task")) {
     supervisor->Adopt();
   }

@@ -22,6 +22,8 @@
 #include "daemon/services/introspection_service.h"
 #include "daemon/services/leases_service.h"
 #include "daemon/services/namespaces_service.h"
+#include "daemon/services/sandbox_controller_service.h"
+#include "daemon/services/sandboxes_service.h"
 #include "daemon/services/snapshots_service.h"
 #include "daemon/services/streaming_service.h"
 #include "daemon/services/transfer_service.h"
@@ -74,7 +76,17 @@ absl::StatusOr<ServicePtr> MakeTasks(plugin::InitContext& init) {
                                    .snapshot_key = std::move(container.snapshot_key),
                                    .sandbox = std::move(container.sandbox)};
   };
-  return std::make_unique<services::TasksService>(*tasks, std::move(lookup), &metadata->content());
+  return std::make_unique<services::TasksService>(
+      *tasks, std::move(lookup), &metadata->content(),
+      init.registry.Find<runtime::SandboxRuntime>(plugin::kSandboxController, "shim"));
+}
+
+absl::StatusOr<ServicePtr> MakeSandboxControllers(plugin::InitContext& init) {
+  ASSIGN_OR_RETURN(auto* events, init.registry.Get<base::EventSink>(plugin::kEvent, "exchange"));
+  ASSIGN_OR_RETURN(auto* store,
+                   init.registry.Get<metadata::SandboxStore>(plugin::kSandboxStore, "local"));
+  return services::MakeSandboxControllerService(
+      init.registry.FindAll<runtime::SandboxRuntime>(plugin::kSandboxController), store, events);
 }
 
 // PluginInfo of the task runtime: what the shim that the request names says of itself.
@@ -141,6 +153,15 @@ void AddServices(plugin::Registry& registry) {
   AddMetadataService(registry, "namespaces", [](Metadata& metadata) {
     return services::MakeNamespacesService(&metadata.namespaces());
   });
+  AddService(registry, "sandbox-controllers",
+             {plugin::kEvent, plugin::kSandboxController, plugin::kSandboxStore},
+             MakeSandboxControllers);
+  AddService(registry, "sandboxes", {plugin::kSandboxStore},
+             [](plugin::InitContext& init) -> absl::StatusOr<ServicePtr> {
+               ASSIGN_OR_RETURN(auto* store, init.registry.Get<metadata::SandboxStore>(
+                                                 plugin::kSandboxStore, "local"));
+               return services::MakeSandboxesService(store);
+             });
   AddMetadataService(registry, "snapshots", [](Metadata& metadata) {
     return services::MakeSnapshotsService(
         [&metadata](std::string_view name) { return metadata.snapshotter(name); });
@@ -159,7 +180,8 @@ void AddServices(plugin::Registry& registry) {
                                                    plugin::kStreaming, "manager"));
                return services::MakeTransferService(transfers, streams);
              });
-  AddService(registry, "tasks", {plugin::kMetadata, plugin::kRuntime}, MakeTasks);
+  AddService(registry, "tasks", {plugin::kMetadata, plugin::kRuntime, plugin::kSandboxController},
+             MakeTasks);
   AddService(registry, "version", {}, [](plugin::InitContext&) -> absl::StatusOr<ServicePtr> {
     return services::MakeVersionService();
   });

@@ -195,17 +195,17 @@ absl::Status RestartMonitor::StartTask(const base::Context& context, const Conta
     }
   }
   const std::string log_uri = LabelOf(container, kLogUriLabel);
-  RETURN_IF_ERROR(tasks_
-                      .Create(context, {.id = container.id,
-                                        .runtime = container.runtime.name,
-                                        .spec = container.spec,
-                                        .options = container.runtime.options,
-                                        .rootfs = std::move(rootfs),
-                                        .stdio = {.stdout_path = log_uri,
-                                                  .stderr_path = log_uri,
-                                                  .terminal = spec.terminal && !log_uri.empty()},
-                                        .sandbox = container.sandbox})
-                      .status());
+  runtime::CreateTask task{.id = container.id,
+                           .runtime = container.runtime.name,
+                           .spec = container.spec,
+                           .options = container.runtime.options,
+                           .rootfs = std::move(rootfs),
+                           .stdio = {.stdout_path = log_uri,
+                                     .stderr_path = log_uri,
+                                     .terminal = spec.terminal && !log_uri.empty()},
+                           .sandbox = container.sandbox};
+  runtime::AimAtSandbox(context, options_.sandboxes, task);
+  RETURN_IF_ERROR(tasks_.Create(context, task).status());
   return tasks_.Start(context, container.id, "").status();
 }
 

@@ -33,6 +33,7 @@
 #include "base/metric.h"
 #include "daemon/metadata/metadata.h"
 #include "daemon/restart/restart_policy.h"
+#include "runtime/sandbox_runtime.h"
 #include "runtime/task_runtime.h"
 
 namespace ctrd::restart {
@@ -44,6 +45,7 @@ struct MonitorOptions {
   absl::Duration stop_limit = absl::Seconds(10);
   absl::Duration start_limit = absl::Minutes(2);
   std::function<absl::Time()> now = absl::Now;
+  runtime::SandboxRuntime* sandboxes = nullptr;  // Where containers of sandboxes go. Borrowed.
 };
 
 class RestartMonitor final : public base::MetricSource {

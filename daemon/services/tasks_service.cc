@@ -167,6 +167,7 @@ grpc::Status TasksService::Create(grpc::ServerContext* rpc,
       if (task.task_api_address.empty()) task.task_api_address = options.task_api_address();
       if (task.task_api_version == 0) task.task_api_version = options.task_api_version();
     }
+    runtime::AimAtSandbox(context, sandboxes_, task);
     UnpackedCheckpoint checkpoint;
     if (task.checkpoint_path.empty() && request->has_checkpoint()) {
       ASSIGN_OR_RETURN(checkpoint,

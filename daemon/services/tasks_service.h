@@ -17,6 +17,7 @@
 #include "base/context.h"
 #include "daemon/services/task_checkpoint.h"
 #include "images/content/content_store.h"
+#include "runtime/sandbox_runtime.h"
 #include "runtime/task_runtime.h"
 #include "services/tasks/v1/tasks.grpc.pb.h"
 
@@ -42,9 +43,13 @@ class TasksService final
     : public tasks_v1::Tasks::WithCallbackMethod_Wait<tasks_v1::Tasks::Service> {
  public:
   // `content` holds checkpoints; with none of it they need a path.
+  // `sandboxes` knows where tasks of sandboxes go; with none of it they get shims of their own.
   TasksService(runtime::TaskRuntime& runtime, ContainerLookup find_container,
-               content::ContentStore* content)
-      : runtime_(runtime), find_container_(std::move(find_container)), content_(content) {}
+               content::ContentStore* content, runtime::SandboxRuntime* sandboxes = nullptr)
+      : runtime_(runtime),
+        find_container_(std::move(find_container)),
+        content_(content),
+        sandboxes_(sandboxes) {}
 
   grpc::Status Create(grpc::ServerContext* rpc, const tasks_v1::CreateTaskRequest* request,
                       tasks_v1::CreateTaskResponse* response) override;
@@ -95,6 +100,7 @@ class TasksService final
   runtime::TaskRuntime& runtime_;
   const ContainerLookup find_container_;
   content::ContentStore* const content_;
+  runtime::SandboxRuntime* const sandboxes_;
   // Restoring reads the files when the task is started: they stay until then.
   std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, UnpackedCheckpoint> restoring_;

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/supervisor/sandbox_supervisor.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <future>
+#include <optional>
+
+#include "absl/time/clock.h"
+#include "base/files.h"
+#include "base/testing/status_matchers.h"
+#include "base/time.h"
+#include "gtest/gtest.h"
+
+namespace ctrd::runtime {
+namespace {
+
+using base::IsOk;
+using base::StatusIs;
+using testing::HasSubstr;
+
+std::string FakeShim() {
+  const auto build = std::filesystem::canonical("/proc/self/exe").parent_path().parent_path();
+  return build / "bin/fake_sandbox_shim";
+}
+
+// Neither running nor about to: a zombie waits for somebody else.
+bool Alive(uint32_t pid) {
+  const auto stat = base::ReadFile(fmt::format("/proc/{}/stat", pid));
+  return stat.ok() && stat->find(") Z ") == stat->npos;
+}
+
+void AwaitEnd(uint32_t pid) {
+  while (Alive(pid)) absl::SleepFor(absl::Milliseconds(2));
+}
+
+class SandboxSupervisorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(dir_, base::MakeTempDirectory("/tmp", "ctrd-sandbox-"));
+    Open();
+  }
+  void TearDown() override {
+    if (supervisor_ != nullptr) {
+      for (const char* id : {"box", "other"}) (void)supervisor_->Shutdown(context_, id);
+    }
+    supervisor_.reset();
+    EXPECT_THAT(base::RemoveTree(dir_), IsOk());
+  }
+  void Open() {
+    supervisor_.reset();
+    SandboxOptions options;
+    options.root_dir = dir_ + "/root";
+    options.state_dir = dir_ + "/state";
+    options.shims.daemon_binary = "/nowhere/containerd";
+    options.shims.grpc_address = dir_ + "/c.sock";
+    options.shims.ttrpc_address = dir_ + "/c.sock.ttrpc";
+    options.shims.daemon_version = "v2.3.4";
+    options.shim_shutdown = shim_shutdown_;
+    ASSERT_OK_AND_ASSIGN(supervisor_, SandboxSupervisor::Open(std::move(options)));
+  }
+  absl::Status Create(const std::string& id, std::map<std::string, std::string> annotations = {}) {
+    return supervisor_->Create(context_, {.id = id,
+                                          .runtime = FakeShim(),
+                                          .netns_path = "/run/netns/x",
+                                          .annotations = std::move(annotations)});
+  }
+  std::string Bundle(const std::string& id) { return dir_ + "/state/sb/" + id; }
+  std::string StateOf(const std::string& id) {
+    const auto state = supervisor_->State(context_, id, false);
+    return state.ok() ? state->state : std::string(state.status().message());
+  }
+  // The exit of the sandbox, once it comes.
+  std::future<absl::StatusOr<Exit>> WaitFor(const std::string& id) {
+    auto promise = std::make_shared<std::promise<absl::StatusOr<Exit>>>();
+    wait_ = supervisor_->Wait(context_, id, [promise](absl::StatusOr<Exit> exit) {
+      promise->set_value(std::move(exit));
+    });
+    return promise->get_future();
+  }
+  // Until the supervisor has noticed.
+  void AwaitGone(const std::string& id) {
+    while (base::Exists(Bundle(id)) || supervisor_->State(context_, id, false).ok()) {
+      absl::SleepFor(absl::Milliseconds(2));
+    }
+  }
+
+  absl::Duration shim_shutdown_ = absl::Seconds(3);
+  std::string dir_;
+  const base::Context context_{"sb"};
+  std::unique_ptr<SandboxSupervisor> supervisor_;
+  std::unique_ptr<TaskRuntime::PendingWait> wait_;
+};
+
+TEST_F(SandboxSupervisorTest, LeadsASandboxThroughItsLife) {
+  ASSERT_THAT(Create("box"), IsOk());
+  EXPECT_EQ(StateOf("box"), "SANDBOX_NOTREADY");
+  ASSERT_OK_AND_ASSIGN(const StartedSandbox started, supervisor_->Start(context_, "box"));
+  EXPECT_GT(started.pid, 1u);
+  EXPECT_TRUE(Alive(started.pid));
+  EXPECT_THAT(started.endpoint.address, testing::StartsWith("ttrpc+unix:///"));
+  EXPECT_EQ(started.endpoint.version, 3u);
+  EXPECT_EQ(StateOf("box"), "SANDBOX_READY");
+  ASSERT_OK_AND_ASSIGN(const SandboxState verbose, supervisor_->State(context_, "box", true));
+  EXPECT_EQ(verbose.info.at("netns"), "/run/netns/x");
+  EXPECT_EQ(verbose.pid, started.pid);
+  ASSERT_OK_AND_ASSIGN(const SandboxPlatform platform, supervisor_->Platform(context_, "box"));
+  EXPECT_EQ(platform.os + "/" + platform.architecture, "linux/amd64");
+  ASSERT_OK_AND_ASSIGN(const TaskStatistics statistics, supervisor_->Statistics(context_, "box"));
+  EXPECT_EQ(statistics.data.type_url, "test.Metrics");
+  auto exit = WaitFor("box");
+  EXPECT_THAT(supervisor_->Stop(context_, "box", 1), IsOk());
+  const auto status = exit.get();
+  ASSERT_THAT(status, IsOk());
+  EXPECT_EQ(status->status, 42u);
+  EXPECT_EQ(StateOf("box"), "SANDBOX_NOTREADY");
+  EXPECT_THAT(supervisor_->Shutdown(context_, "box"), IsOk());
+  EXPECT_FALSE(base::Exists(Bundle("box")));
+  EXPECT_FALSE(base::Exists(dir_ + "/root/sb/box"));
+  AwaitEnd(started.pid);
+}
+
+TEST_F(SandboxSupervisorTest, KeepsTheDirectoriesToItself) {
+  ASSERT_THAT(Create("box"), IsOk());
+  for (const std::string& path : {dir_ + "/state", dir_ + "/root", Bundle("box")}) {
+    struct stat info {};
+    ASSERT_EQ(::stat(path.c_str(), &info), 0) << path;
+    EXPECT_EQ(info.st_mode & 07777, 0700u) << path;
+  }
+}
+
+TEST_F(SandboxSupervisorTest, KnowsOneSandboxOfAnIdPerNamespace) {
+  ASSERT_THAT(Create("box"), IsOk());
+  EXPECT_THAT(Create("box"),
+              StatusIs(absl::StatusCode::kAlreadyExists, "sandbox box: already exists"));
+  EXPECT_THAT(supervisor_->Endpoint(base::Context("elsewhere"), "box"),
+              StatusIs(absl::StatusCode::kNotFound, "sandbox box: not found"));
+  EXPECT_THAT(Create("other"), IsOk());
+}
+
+TEST_F(SandboxSupervisorTest, LeavesNothingOfACreateThatFails) {
+  EXPECT_THAT(Create("box", {{"fail", "yes"}}),
+              StatusIs(absl::StatusCode::kUnknown, "failed to create sandbox box: asked to fail"));
+  EXPECT_FALSE(base::Exists(Bundle("box")));
+  EXPECT_THAT(supervisor_->Create(context_, {.id = "box", .runtime = "no.such.runtime"}),
+              StatusIs(absl::StatusCode::kUnknown, HasSubstr("failed to start sandbox box")));
+  EXPECT_FALSE(base::Exists(Bundle("box")));
+  EXPECT_THAT(Create("../box"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Create("box"), IsOk());  // The name is free.
+}
+
+TEST_F(SandboxSupervisorTest, EndsAShimThatDoesNotLeave) {
+  shim_shutdown_ = absl::Milliseconds(20);
+  Open();
+  ASSERT_THAT(Create("box", {{"stay", "yes"}}), IsOk());
+  ASSERT_OK_AND_ASSIGN(const StartedSandbox started, supervisor_->Start(context_, "box"));
+  EXPECT_THAT(supervisor_->Shutdown(context_, "box"), IsOk());
+  AwaitEnd(started.pid);
+  EXPECT_FALSE(base::Exists(Bundle("box")));
+}
+
+TEST_F(SandboxSupervisorTest, StopsWhatIsNotThereWithoutAWord) {
+  EXPECT_THAT(supervisor_->Stop(context_, "nobody", 1), IsOk());
+  EXPECT_THAT(supervisor_->Shutdown(context_, "nobody"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(supervisor_->Start(context_, "nobody"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(WaitFor("nobody").get(), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(SandboxSupervisorTest, CleansUpAfterAShimThatDies) {
+  ASSERT_THAT(Create("box"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const StartedSandbox started, supervisor_->Start(context_, "box"));
+  auto exit = WaitFor("box");
+  ASSERT_EQ(::kill(static_cast<pid_t>(started.pid), SIGKILL), 0);
+  EXPECT_FALSE(exit.get().ok());  // Nobody knows how it ended.
+  AwaitGone("box");
+  EXPECT_THAT(Create("box"), IsOk());
+}
+
+TEST_F(SandboxSupervisorTest, FindsSandboxesAgainAfterARestart) {
+  ASSERT_THAT(Create("box"), IsOk());
+  ASSERT_THAT(Create("other"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const StartedSandbox started, supervisor_->Start(context_, "box"));
+  ASSERT_OK_AND_ASSIGN(const StartedSandbox doomed, supervisor_->Start(context_, "other"));
+  supervisor_.reset();
+  ASSERT_EQ(::kill(static_cast<pid_t>(doomed.pid), SIGKILL), 0);
+  Open();
+  supervisor_->Adopt();
+  ASSERT_OK_AND_ASSIGN(const SandboxState state, supervisor_->State(context_, "box", false));
+  EXPECT_EQ(state.pid, started.pid);
+  EXPECT_EQ(state.state, "SANDBOX_READY");
+  EXPECT_EQ(state.endpoint.address, started.endpoint.address);
+  AwaitGone("other");
+  EXPECT_THAT(supervisor_->Shutdown(context_, "box"), IsOk());
+  AwaitEnd(started.pid);
+}
+
+TEST_F(SandboxSupervisorTest, ADroppedWaitIsNotCalled) {
+  ASSERT_THAT(Create("box"), IsOk());
+  bool called = false;
+  auto wait = supervisor_->Wait(context_, "box", [&](const auto&) { called = true; });
+  wait.reset();
+  auto exit = WaitFor("box");
+  EXPECT_THAT(supervisor_->Stop(context_, "box", 0), IsOk());
+  EXPECT_THAT(exit.get(), IsOk());
+  EXPECT_FALSE(called);
+}
+
+TEST(AimAtSandbox, LeavesTasksAloneThatHaveNoSandbox) {
+  CreateTask task{.id = "t", .sandbox = "box"};
+  AimAtSandbox(base::Context("n"), nullptr, task);
+  EXPECT_EQ(task.task_api_address, "");
+}
+
+}  // namespace
+}  // namespace ctrd::runtime
