@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "base/status.h"
 #include "base/wire.h"
+#include "runtime/cgroups/cgroup.h"
 #include "runtime/runc/invocation.h"
 #include "runtime/runc/runc.h"
 #include "runtime/shim/bootstrap.h"
@@ -21,6 +22,7 @@
 #include "runtime/shim/commands.h"
 #include "runtime/shim/exit_record.h"
 #include "runtime/shim/runc_options.h"
+#include "runtime/shim/shim_socket.h"
 #include "runtime/ttrpc/client.h"
 
 namespace ctrd::runtime::shim {
@@ -28,6 +30,7 @@ namespace {
 
 constexpr absl::Duration kRuntimeLimit = absl::Minutes(2);
 constexpr absl::Duration kServerLimit = absl::Seconds(1);
+constexpr absl::Duration kCgroupLimit = absl::Milliseconds(500);
 constexpr uint32_t kKilled = 137;
 
 uint32_t InitPid(const std::string& bundle) {
@@ -87,6 +90,25 @@ void TellServer(const std::string& bundle, const Flags& flags) {
   }
 }
 
+// A runtime that died with its shim may have made a cgroup and not have come to note its container.
+// What it had in there ends by itself. One that others live in stays.
+void RemoveCgroup(const std::string& bundle) {
+  const absl::Time deadline = absl::Now() + kCgroupLimit;
+  auto cgroup = cgroups::Cgroup::AtPath(CgroupsPath(bundle));
+  while (cgroup.ok()) {
+    cgroup->Remove();
+    cgroup = cgroups::Cgroup::AtPath(CgroupsPath(bundle));
+    if (!cgroup.ok() || absl::Now() > deadline) return;
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+}
+
+// A shim that was killed could not remove its socket. One that others of the group use stays.
+void RemoveSocket(const std::string& bundle, const Flags& flags) {
+  const absl::Status removed = RemoveDeadSocket(ServerSocket(bundle, flags));
+  if (!removed.ok()) base::LogWarn("failed to remove the shim's socket", {{"error", removed}});
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> DeleteCommand(const Flags& flags) {
@@ -100,6 +122,8 @@ absl::StatusOr<std::string> DeleteCommand(const Flags& flags) {
   if (const absl::Status unmounted = base::UnmountAll(bundle + "/rootfs"); !unmounted.ok()) {
     base::LogWarn("failed to cleanup rootfs mount", {{"error", unmounted}});
   }
+  RemoveCgroup(bundle);
+  RemoveSocket(bundle, flags);
   const std::optional<ExitRecord> exit = ReadExitRecord(bundle, "");
   return EncodeExit(
       exit.value_or(ExitRecord{.pid = InitPid(bundle), .status = kKilled, .at = absl::Now()}));

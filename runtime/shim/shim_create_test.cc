@@ -71,6 +71,18 @@ TEST_F(ShimCreateTest, TheRuntimeDiesHalfway) {
   ExpectNothingLeft("sc-half");
 }
 
+TEST_F(ShimCreateTest, DeleteRemovesTheCgroupOfARuntimeThatDiedWithItsShim) {
+  MakeBundle("sc-both", "sleep 1000");
+  const std::string group = CgroupDirectory("sc-both");
+  WrapRuntime(
+      fmt::format(R"(case "$*" in *" create "*) mkdir -p {}; kill -9 $PPID $$;; esac)", group));
+  StartShim("sc-both");
+  EXPECT_THAT(Create("sc-both"), StatusIs(absl::StatusCode::kUnknown, HasSubstr("ttrpc: closed")));
+  EXPECT_TRUE(base::Exists(group));
+  ASSERT_THAT(RunShim({"delete"}, "sc-both", ""), IsOk());
+  EXPECT_FALSE(base::Exists(group));
+}
+
 TEST_F(ShimCreateTest, ACgroupThatOthersLiveInStays) {
   MakeBundle("sc-others", "sleep 1000");
   const std::string group = CgroupDirectory("sc-others");

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+#include <sys/syscall.h>
+
 #include "runtime/shim/testing/shim_fixture.h"
 
 namespace ctrd::runtime::shim {
@@ -238,6 +241,17 @@ TEST_F(ShimTest, DeleteEndsAContainerThatLostItsShim) {
   EXPECT_FALSE(base::Exists(directory_ + "/runc/shimtest/st-lost"));
 }
 
+TEST_F(ShimTest, DeleteRemovesTheSocketOfAShimThatWasKilled) {
+  RunContainer("st-file", "sleep 1000");
+  EXPECT_EQ(base::ListDirectory(directory_ + "/s")->size(), 1u);
+  const base::UniqueFd shim(static_cast<int>(::syscall(SYS_pidfd_open, shim_pids_["st-file"], 0)));
+  ASSERT_EQ(::kill(static_cast<pid_t>(shim_pids_["st-file"]), SIGKILL), 0);
+  pollfd ended = {.fd = shim.get(), .events = POLLIN, .revents = 0};
+  ASSERT_EQ(::poll(&ended, 1, 30'000), 1);
+  ASSERT_THAT(RunShim({"delete"}, "st-file", ""), IsOk());
+  EXPECT_EQ(base::ListDirectory(directory_ + "/s")->size(), 0u);
+}
+
 TEST_F(ShimTest, AGroupSharesOneShim) {
   const std::string group = R"({"io.containerd.runc.v2.group":"pod"})";
   MakeBundle("st-a", "sleep 1000", false, group);
@@ -253,6 +267,8 @@ TEST_F(ShimTest, AGroupSharesOneShim) {
   ASSERT_THAT(Delete("st-b"), IsOk());
   task::ShutdownRequest shutdown;
   EXPECT_THAT(Call<Nothing>("Shutdown", shutdown), IsOk());
+  ASSERT_THAT(RunShim({"delete"}, "st-b", ""), IsOk());
+  EXPECT_EQ(base::ListDirectory(directory_ + "/s")->size(), 1u);
   EXPECT_THAT(State("st-a"), IsOk());  // It still serves the other one.
   ASSERT_THAT(Delete("st-a"), IsOk());
 }

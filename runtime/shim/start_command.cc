@@ -2,9 +2,7 @@
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,8 +18,7 @@
 #include "runtime/shim/bundle_spec.h"
 #include "runtime/shim/commands.h"
 #include "runtime/shim/runc_options.h"
-#include "runtime/ttrpc/server.h"
-#include "runtime/ttrpc/unix_address.h"
+#include "runtime/shim/shim_socket.h"
 
 namespace ctrd::runtime::shim {
 namespace {
@@ -29,29 +26,6 @@ namespace {
 constexpr size_t kMostInputBytes = 10 << 20;
 constexpr int kListenerNumber = 3;
 constexpr int kGroupScope = 2;  // PIDTYPE_PGID: a cookie for the whole process group.
-
-// Whether a server answers there. A full queue is a server that lives.
-bool IsServed(const std::string& address) {
-  const auto peer = ttrpc::ParseUnixAddress(address);
-  const base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  return peer.ok() && fd.valid() &&
-         (::connect(fd.get(), peer->get(), peer->size) == 0 || errno == EAGAIN);
-}
-
-// The listener for a new server; invalid if there is a server already.
-absl::StatusOr<base::UniqueFd> BindOrJoin(const std::string& directory,
-                                          const std::string& address) {
-  if (!base::Exists(directory)) RETURN_IF_ERROR(base::MakeDirectories(directory, 0700));
-  // Two start calls of one group must not both find the old socket dead and remove each other's.
-  const base::UniqueFd lock(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!lock.valid() || ::flock(lock.get(), LOCK_EX) != 0) {
-    return base::ErrnoStatus("lock", directory);
-  }
-  if (IsServed(address)) return base::UniqueFd();
-  const std::string path = address.substr(std::string_view("unix://").size());
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return base::ErrnoStatus("unlink", path);
-  return ttrpc::ListenUnix(path);
-}
 
 // The server is the first to go when memory runs out, right after the daemon's children's parent.
 void AdjustOomScore(pid_t server) {
