@@ -113,9 +113,15 @@ absl::Status Supervisor::StartShim(const base::Context& context, const CreateTas
 }
 
 absl::Status Supervisor::ConnectShim(const TaskPtr& task, absl::Time deadline) {
-  ASSIGN_OR_RETURN(const auto shim,
-                   ShimClient::Connect(loop_->loop(), task->endpoint, task->bundle.namespace_name,
-                                       std::min(deadline, absl::Now() + timeouts_.shim_load)));
+  const auto connected =
+      ShimClient::Connect(loop_->loop(), task->endpoint, task->bundle.namespace_name,
+                          std::min(deadline, absl::Now() + timeouts_.shim_load));
+  if (!connected.ok()) {
+    // A socket that is not there does not mean that the container is not there.
+    return absl::IsDeadlineExceeded(connected.status()) ? connected.status()
+                                                        : AsUnknown(connected.status());
+  }
+  const auto& shim = *connected;
   task->SetShim(shim);
   shim->OnClose([this, weak = std::weak_ptr(task)] {
     if (stopping_) return;

@@ -348,6 +348,15 @@ TEST_P(SupervisorTest, MissingRuntimeIsToldAndLeavesNothing) {
                        "\"io.containerd.nosuch.v9\" binary not installed "
                        "\"containerd-shim-nosuch-v9\": file does not exist"));
   ExpectNothingLeft("none");
+  request.runtime = dir_ + "/points-nowhere";
+  ASSERT_THAT(
+      base::WriteFileAtomically(request.runtime, "#!/bin/sh\necho unix:///no/such/socket\n", 0755),
+      IsOk());
+  EXPECT_THAT(supervisor_->Create(context_, request),
+              StatusIs(absl::StatusCode::kUnknown,
+                       "failed to start shim: connect 'unix:///no/such/socket': "
+                       "No such file or directory"));
+  ExpectNothingLeft("none");
   request.id = "bad id";
   EXPECT_THAT(supervisor_->Create(context_, request),
               StatusIs(absl::StatusCode::kInvalidArgument,
