@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "runtime/shim/commands.h"
 #include "runtime/shim/publisher.h"
+#include "runtime/shim/sandbox_service.h"
 #include "runtime/shim/task_service.h"
 #include "runtime/ttrpc/server.h"
 
@@ -114,6 +115,9 @@ absl::Status ServeCommand(const Flags& flags) {
                     [&departure] { departure.Begin(); });
   server.AddService("containerd.task.v2.Task", tasks.Methods());
   server.AddService("containerd.task.v3.Task", tasks.Methods());
+  SandboxService sandboxes({loop.get(), reaper.get(), &publisher, &rest, flags.namespace_name},
+                           &tasks);
+  server.AddService("containerd.runtime.sandbox.v1.Sandbox", sandboxes.Methods());
   RETURN_IF_ERROR(server.Listen(std::move(listener)));
   RETURN_IF_ERROR(loop->Add(signals.get(), EPOLLIN, [&](uint32_t) {
     signalfd_siginfo info;

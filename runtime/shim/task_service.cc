@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/shim/task_service.h"
 
+#include <signal.h>
 #include <unistd.h>
+
+#include "absl/time/clock.h"
 
 #include "base/identifiers.h"
 #include "base/log.h"
@@ -298,13 +301,46 @@ absl::StatusOr<Container::Ptr> TaskService::Find(const std::string& id) const {
   return container->second;
 }
 
+Async<bool> TaskService::EndAll(TaskService* self, absl::Time deadline) {
+  Completion<bool> ended;
+  const auto timer =
+      self->shim_.loop->After(deadline - absl::Now(), [late = ended.callback()] { late(false); });
+  // Until the callback below is there, it counts as one that has not ended.
+  const auto left = std::make_shared<size_t>(1);
+  const auto count_down = [left, done = ended.callback()] {
+    if (--*left == 0) done(true);
+  };
+  const std::map<std::string, Container::Ptr> all = self->containers_;
+  for (const auto& [id, container] : all) {
+    ++*left;
+    (*container->Find(""))->Wait([count_down](absl::StatusOr<ExitRecord>) { count_down(); });
+    // One that has ended, or ends by itself meanwhile, is what we want.
+    (void)co_await Container::Kill(container, "", SIGKILL, /*all=*/false);
+    (void)co_await Container::Resume(container);  // A frozen process does not die.
+  }
+  count_down();
+  const bool in_time = co_await ended;
+  self->shim_.loop->Cancel(timer);
+  co_return in_time;
+}
+
+Async<absl::Status> TaskService::DeleteAll(TaskService* self) {
+  const std::map<std::string, Container::Ptr> all = self->containers_;
+  for (const auto& [id, container] : all) {
+    const absl::StatusOr<ExitRecord> deleted = co_await Container::Delete(container, "");
+    if (!deleted.ok() && !absl::IsNotFound(deleted.status())) co_return deleted.status();
+    self->containers_.erase(id);
+  }
+  co_return absl::OkStatus();
+}
+
 void TaskService::Leave() {
   leaving_ = true;
   LeaveIfEmpty();
 }
 
 void TaskService::LeaveIfEmpty() {
-  if (!containers_.empty()) leaving_ = false;
+  if (!containers_.empty() || held_) leaving_ = false;
   if (!leaving_ || !creating_.empty() || !shutdown_) return;
   std::exchange(shutdown_, nullptr)();
 }

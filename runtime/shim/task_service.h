@@ -28,6 +28,13 @@ class TaskService {
   ttrpc::Service Methods();
   // Shuts down if there is no container, and none comes of those that are being created.
   void Leave();
+  // While held, the shim stays without containers, too.
+  void Hold(bool held) { held_ = held; }
+  const std::map<std::string, Container::Ptr>& containers() const { return containers_; }
+  // Kills all containers, and waits for them; whether all had ended by `deadline`.
+  static Async<bool> EndAll(TaskService* self, absl::Time deadline);
+  // Deletes all containers; they have ended.
+  static Async<absl::Status> DeleteAll(TaskService* self);
   // Writes to the log what there is and what it waits for.
   void LogState() const;
 
@@ -42,6 +49,7 @@ class TaskService {
   std::map<std::string, Container::Ptr> creating_;
   AsyncSignal creation_ended_;
   JoinedCalls running_;
+  bool held_ = false;
   bool leaving_ = false;  // A client asked for it while something was being created.
 };
 
