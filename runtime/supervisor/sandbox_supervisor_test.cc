@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <future>
@@ -34,6 +35,15 @@ bool Alive(uint32_t pid) {
 
 void AwaitEnd(uint32_t pid) {
   while (Alive(pid)) absl::SleepFor(absl::Milliseconds(2));
+}
+
+// In its command line.
+bool AnyProcessNames(const std::string& text) {
+  for (const auto& process : std::filesystem::directory_iterator("/proc")) {
+    const auto line = base::ReadFile(process.path() / "cmdline");
+    if (line.ok() && line->find(text) != line->npos) return true;
+  }
+  return false;
 }
 
 class SandboxSupervisorTest : public testing::Test {
@@ -159,6 +169,16 @@ TEST_F(SandboxSupervisorTest, EndsAShimThatDoesNotLeave) {
   EXPECT_THAT(supervisor_->Shutdown(context_, "box"), IsOk());
   AwaitEnd(started.pid);
   EXPECT_FALSE(base::Exists(Bundle("box")));
+}
+
+TEST_F(SandboxSupervisorTest, EndsAgainAShimThatKnowsNoSandboxes) {
+  constexpr char kDebianShim[] = "/usr/bin/containerd-shim-runc-v2";
+  if (::geteuid() != 0 || ::access(kDebianShim, X_OK) != 0) GTEST_SKIP() << "no " << kDebianShim;
+  CreateSandbox request{.id = "box", .runtime = kDebianShim};
+  request.spec.value = R"({"ociVersion":"1.0.2"})";
+  EXPECT_THAT(supervisor_->Create(context_, request), StatusIs(absl::StatusCode::kUnimplemented));
+  EXPECT_FALSE(base::Exists(Bundle("box")));
+  while (AnyProcessNames(dir_)) absl::SleepFor(absl::Milliseconds(2));
 }
 
 TEST_F(SandboxSupervisorTest, StopsWhatIsNotThereWithoutAWord) {
