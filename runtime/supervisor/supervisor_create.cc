@@ -77,7 +77,11 @@ absl::StatusOr<std::string> Supervisor::CreateShimAndTask(const base::Context& c
   }
   absl::Status status = StartShim(context, request, *task, operation);
   operation.Stage("connection to the shim");
-  if (status.ok()) status = ConnectShim(task, context.deadline());
+  if (status.ok()) {
+    status = ConnectShim(task, context.deadline());
+    // A socket that is not there does not mean that the container is not there.
+    if (!absl::IsDeadlineExceeded(status)) status = AsUnknown(status);
+  }
   operation.Stage("answer of the shim");
   absl::StatusOr<std::string> answer =
       status.ok() ? CreateInShim(context, request, *task)
@@ -113,15 +117,9 @@ absl::Status Supervisor::StartShim(const base::Context& context, const CreateTas
 }
 
 absl::Status Supervisor::ConnectShim(const TaskPtr& task, absl::Time deadline) {
-  const auto connected =
-      ShimClient::Connect(loop_->loop(), task->endpoint, task->bundle.namespace_name,
-                          std::min(deadline, absl::Now() + timeouts_.shim_load));
-  if (!connected.ok()) {
-    // A socket that is not there does not mean that the container is not there.
-    return absl::IsDeadlineExceeded(connected.status()) ? connected.status()
-                                                        : AsUnknown(connected.status());
-  }
-  const auto& shim = *connected;
+  ASSIGN_OR_RETURN(const auto shim,
+                   ShimClient::Connect(loop_->loop(), task->endpoint, task->bundle.namespace_name,
+                                       std::min(deadline, absl::Now() + timeouts_.shim_load)));
   task->SetShim(shim);
   shim->OnClose([this, weak = std::weak_ptr(task)] {
     if (stopping_) return;
