@@ -338,9 +338,11 @@ absl::Status SandboxSupervisor::Stop(const base::Context& context, std::string_v
   api::StopSandboxRequest request;
   request.set_sandbox_id(std::string(id));
   request.set_timeout_secs(timeout_seconds);
-  const absl::Status status = AskAbout(context, id, "StopSandbox", request.SerializeAsString(),
-                                       options_.call_limit + absl::Seconds(timeout_seconds))
-                                  .status();
+  const absl::Duration given =
+      timeout_seconds == 0 ? options_.start_limit : absl::Seconds(timeout_seconds);
+  const absl::Status status =
+      AskAbout(context, id, "StopSandbox", request.SerializeAsString(), options_.call_limit + given)
+          .status();
   if (absl::IsNotFound(status) || absl::IsUnavailable(status) || ttrpc::IsClosedError(status)) {
     return absl::OkStatus();
   }

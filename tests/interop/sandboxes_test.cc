@@ -14,6 +14,7 @@
 
 #include "absl/time/clock.h"
 #include "base/files.h"
+#include "base/process.h"
 #include "base/testing/status_matchers.h"
 #include "events/sandbox.pb.h"
 #include "grpcpp/create_channel.h"
@@ -60,6 +61,7 @@ class SandboxesTest : public testing::Test {
     (void)controller_->Shutdown(&context, request, &response);  // It may be gone.
     StopDaemon(SIGTERM);
     EXPECT_THAT(base::RemoveTree(dir_), base::IsOk());
+    (void)::rmdir("/run/containerd/runc/sb-test");  // What runc keeps of a namespace.
   }
 
   void StartDaemon() {
@@ -114,10 +116,11 @@ class SandboxesTest : public testing::Test {
   }
 
   void CreateSandbox() {
+    const std::string runtime = Program(shim_);
     sandbox_v1::StoreCreateRequest record;
     record.mutable_sandbox()->set_sandbox_id("box");
     record.mutable_sandbox()->set_sandboxer("shim");
-    record.mutable_sandbox()->mutable_runtime()->set_name(Program("fake_sandbox_shim"));
+    record.mutable_sandbox()->mutable_runtime()->set_name(runtime);
     (*record.mutable_sandbox()->mutable_labels())["color"] = "red";
     Do(*store_, &sandbox_v1::Store::Stub::Create, record);
     sandbox_v1::ControllerCreateRequest create;
@@ -137,14 +140,14 @@ class SandboxesTest : public testing::Test {
     request.set_verbose(true);
     return Do(*controller_, &sandbox_v1::Controller::Stub::Status, request);
   }
-  void CreateContainer() {
+  void CreateContainer(const std::string& spec = "{}") {
     containers_v1::CreateContainerRequest request;
     auto* container = request.mutable_container();
     container->set_id("inside");
-    container->mutable_runtime()->set_name(Program("fake_sandbox_shim"));
+    container->mutable_runtime()->set_name(Program(shim_));
     container->mutable_spec()->set_type_url(
         "types.containerd.io/opencontainers/runtime-spec/1/Spec");
-    container->mutable_spec()->set_value("{}");
+    container->mutable_spec()->set_value(spec);
     container->set_sandbox("box");
     Do(*containers_, &containers_v1::Containers::Stub::Create, request);
   }
@@ -163,6 +166,7 @@ class SandboxesTest : public testing::Test {
     Do(*tasks_, &tasks_v1::Tasks::Stub::Delete, request);
   }
 
+  const char* shim_ = "fake_sandbox_shim";
   std::string dir_;
   pid_t daemon_ = -1;
   std::unique_ptr<sandbox_v1::Store::Stub> store_;
@@ -289,6 +293,78 @@ TEST_F(SandboxesTest, ARestartOfTheDaemonChangesNothing) {
   get.set_container_id("inside");
   EXPECT_EQ(Do(*tasks_, &tasks_v1::Tasks::Stub::Get, get).process().pid(), 4242u);
   DeleteTask();
+}
+
+// With the shim of this project, and a process that runs.
+class OwnShimTest : public SandboxesTest {
+ protected:
+  static constexpr char kBusybox[] = "/bin/busybox";
+  void SetUp() override {
+    if (::access(kBusybox, X_OK) != 0) GTEST_SKIP() << "no busybox";
+    if (!base::FindExecutable("runc").ok()) GTEST_SKIP() << "no runc";
+    shim_ = "containerd-shim-runc-v2";
+    SandboxesTest::SetUp();
+  }
+  std::string Spec() {
+    EXPECT_THAT(base::MakeDirectories(dir_ + "/rootfs/proc", 0755), base::IsOk());
+    EXPECT_THAT(base::MakeDirectories(dir_ + "/rootfs/bin", 0755), base::IsOk());
+    std::filesystem::copy_file(kBusybox, dir_ + "/rootfs/bin/busybox");
+    return fmt::format(
+        R"({{"ociVersion":"1.0.2","root":{{"path":"{}/rootfs"}},
+            "process":{{"user":{{"uid":0,"gid":0}},"cwd":"/","args":["/bin/busybox","sleep","1000"]}},
+            "mounts":[{{"destination":"/proc","type":"proc","source":"proc"}}],
+            "linux":{{"cgroupsPath":"/ctrd-sb-{}",
+                      "namespaces":[{{"type":"pid"}},{{"type":"mount"}}]}}}})",
+        dir_, ::getpid());
+  }
+  containerd::v1::types::Process Task() {
+    tasks_v1::GetRequest get;
+    get.set_container_id("inside");
+    return Do(*tasks_, &tasks_v1::Tasks::Stub::Get, get).process();
+  }
+};
+
+TEST_F(OwnShimTest, HoldsTheTasksOfASandboxTogether) {
+  CreateSandbox();
+  const uint32_t pid = StartSandbox().pid();
+  CreateContainer(Spec());
+  const uint32_t task = CreateTask();
+  tasks_v1::StartRequest start;
+  start.set_container_id("inside");
+  Do(*tasks_, &tasks_v1::Tasks::Stub::Start, start);
+  EXPECT_EQ(Status().pid(), pid);
+  EXPECT_TRUE(Status().info().contains("container inside"));
+
+  StopDaemon(SIGKILL);
+  StartDaemon();
+  EXPECT_EQ(Status().state(), "SANDBOX_READY");
+  EXPECT_EQ(Status().pid(), pid);
+  EXPECT_EQ(Task().pid(), task);
+  EXPECT_EQ(Task().status(), containerd::v1::types::RUNNING);
+
+  sandbox_v1::ControllerStopRequest stop;
+  stop.set_sandbox_id("box");
+  stop.set_timeout_secs(20);
+  Do(*controller_, &sandbox_v1::Controller::Stub::Stop, stop);
+  EXPECT_EQ(Task().status(), containerd::v1::types::STOPPED);
+  EXPECT_EQ(Task().exit_status(), 137u);
+  sandbox_v1::ControllerWaitRequest wait;
+  wait.set_sandbox_id("box");
+  EXPECT_TRUE(Do(*controller_, &sandbox_v1::Controller::Stub::Wait, wait).has_exited_at());
+  EXPECT_EQ(Status().state(), "SANDBOX_NOTREADY");
+
+  tasks_v1::DeleteTaskRequest remove;
+  remove.set_container_id("inside");
+  Do(*tasks_, &tasks_v1::Tasks::Stub::Delete, remove);
+  sandbox_v1::ControllerShutdownRequest shutdown;
+  shutdown.set_sandbox_id("box");
+  Do(*controller_, &sandbox_v1::Controller::Stub::Shutdown, shutdown);
+  EXPECT_EQ(Status().state(), "");
+  for (const char* plugin :
+       {"io.containerd.sandbox.controller.v1.shim", "io.containerd.runtime.v2.task"}) {
+    const std::string bundles = fmt::format("{}/state/{}/sb-test", dir_, plugin);
+    EXPECT_TRUE(std::filesystem::is_empty(bundles)) << bundles;
+  }
 }
 
 TEST_F(SandboxesTest, UnknownControllersAndNamespacesAreRefused) {
