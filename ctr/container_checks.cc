@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is wrong with flags of `run` and `containers create`, before anything is made.
+#include "base/files.h"
 #include "base/identifiers.h"
 #include "ctr/container_flags.h"
 #include "ctr/flag_values.h"
@@ -51,24 +52,49 @@ absl::Status CheckTogether(const Invocation& invocation, const RunFlags& flags) 
   return absl::OkStatus();
 }
 
-// The files of an image must show the ids that the maps lead to: a snapshotter can do that, a copy
-// of the snapshot by the client is not made.
-absl::Status CheckIdMappings(const Invocation& invocation, const RunFlags& flags) {
+absl::Status CheckIdMappings(const RunFlags& flags, const Invocation& invocation) {
   if (!flags.IsSet("uidmap") && !flags.IsSet("gidmap")) return absl::OkStatus();
   if (flags.IsSet("uidmap") != flags.IsSet("gidmap")) {
     return base::Unknown("a user namespace needs both --uidmap and --gidmap");
   }
   RETURN_IF_ERROR(ParseIdMappings(invocation.List("uidmap")).status());
-  RETURN_IF_ERROR(ParseIdMappings(invocation.List("gidmap")).status());
-  if (flags.Switch("remap-labels") || invocation.Switch("rootfs")) return absl::OkStatus();
-  return base::Unimplemented("--uidmap without --remap-labels is not in this ctr yet");
+  return ParseIdMappings(invocation.List("gidmap")).status();
+}
+
+// Devices of the Container Device Interface are named in files below these.
+bool HasDeviceSpecs() {
+  for (const char* folder : {"/etc/cdi", "/var/run/cdi"}) {
+    const auto names = base::ListDirectory(folder);
+    if (names.ok() && !names->empty()) return true;
+  }
+  return false;
+}
+
+// "vendor.com/class=name", as opposed to a path.
+bool IsDeviceName(std::string_view device) {
+  const size_t slash = device.find('/');
+  return slash != std::string_view::npos && slash > 0 &&
+         device.find('=', slash) != std::string_view::npos;
+}
+
+absl::Status CheckDevices(const Invocation& invocation) {
+  if (!invocation.List("gpus").empty()) {
+    if (HasDeviceSpecs()) return base::Unimplemented("flag --gpus is not in this ctr yet");
+    return base::Unknown(
+        "detect GPU vendor failed: no known GPU vendor detected in CDI specs, only AMD and NVIDIA "
+        "are supported");
+  }
+  for (const std::string& device : invocation.List("device")) {
+    if (!IsDeviceName(device)) continue;
+    if (HasDeviceSpecs()) return base::Unimplemented("CDI devices are not in this ctr yet");
+    return base::Unknown("CDI device injection failed: unresolvable CDI devices {}", device);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckMissing(const Invocation& invocation, const RunFlags& flags) {
-  for (const char* flag : {"apparmor-default-profile", "blockio-class", "gpus", "sandbox"}) {
-    if (invocation.IsSet(flag)) {
-      return base::Unimplemented("flag --{} is not in this ctr yet", flag);
-    }
+  if (invocation.IsSet("blockio-class")) {
+    return base::Unimplemented("flag --blockio-class is not in this ctr yet");
   }
   return flags.Switch("cni") ? base::Unimplemented("flag --cni is not in this ctr yet")
                              : absl::OkStatus();
@@ -81,7 +107,8 @@ absl::Status CheckContainerFlags(const Invocation& invocation) {
   RETURN_IF_ERROR(CheckForms(invocation, flags));
   RETURN_IF_ERROR(CheckTogether(invocation, flags));
   RETURN_IF_ERROR(CheckMissing(invocation, flags));
-  return CheckIdMappings(invocation, flags);
+  RETURN_IF_ERROR(CheckDevices(invocation));
+  return CheckIdMappings(flags, invocation);
 }
 
 absl::StatusOr<containerd::runc::v1::Options> RuncOptions(const Invocation& invocation) {

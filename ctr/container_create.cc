@@ -8,8 +8,10 @@
 #include "base/identifiers.h"
 #include "base/mount.h"
 #include "ctr/container_flags.h"
+#include "ctr/flag_values.h"
 #include "ctr/image_reader.h"
 #include "ctr/output.h"
+#include "ctr/remap.h"
 #include "ctr/transfer.h"
 #include "ctr/unpack.h"
 #include "services/containers/v1/containers.grpc.pb.h"
@@ -93,16 +95,28 @@ std::string Joined(const Invocation& invocation, std::string_view flag) {
   return joined;
 }
 
+// What the container's snapshot stands on: the image, or a copy for its user namespace, unless the
+// snapshotter itself is told to map.
+absl::StatusOr<std::string> ParentFor(const Invocation& invocation, const Client& client,
+                                      const std::string& image, const api::Container& container) {
+  const RunFlags flags(invocation);
+  if (!flags.IsSet("uidmap") || flags.Switch("remap-labels")) return image;
+  IdMaps maps;
+  ASSIGN_OR_RETURN(maps.uids, ParseIdMappings(invocation.List("uidmap")));
+  ASSIGN_OR_RETURN(maps.gids, ParseIdMappings(invocation.List("gidmap")));
+  return RemappedSnapshot(client, container.snapshotter(), image, maps);
+}
+
 absl::Status PrepareSnapshot(const Invocation& invocation, const Client& client,
-                             const std::string& parent, const api::Container& container) {
+                             const std::string& image, const api::Container& container) {
   snapshots::PrepareSnapshotRequest request;
   request.set_snapshotter(container.snapshotter());
   request.set_key(container.snapshot_key());
-  request.set_parent(parent);
+  ASSIGN_OR_RETURN(*request.mutable_parent(), ParentFor(invocation, client, image, container));
   for (const auto& [key, value] : ParseLabels(invocation.List("snapshotter-label"), "true")) {
     (*request.mutable_labels())[key] = value;
   }
-  if (invocation.Declares("remap-labels") && invocation.Switch("remap-labels")) {
+  if (RunFlags(invocation).Switch("remap-labels")) {
     (*request.mutable_labels())["containerd.io/snapshot/uidmapping"] = Joined(invocation, "uidmap");
     (*request.mutable_labels())["containerd.io/snapshot/gidmapping"] = Joined(invocation, "gidmap");
   }
@@ -142,6 +156,7 @@ absl::Status WriteRecord(const Invocation& invocation, const Client& client,
   container.mutable_spec()->set_type_url(std::string(runtime::kSpecTypeUrl));
   container.mutable_spec()->set_value(spec.ToJson());
   RETURN_IF_ERROR(SetRuntime(invocation, container));
+  container.set_sandbox(invocation.Text("sandbox"));
   api::CreateContainerRequest request;
   *request.mutable_container() = container;
   ASSIGN_OR_RETURN(auto response, client.Call(&api::Containers::Stub::Create, request));

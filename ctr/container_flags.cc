@@ -5,8 +5,18 @@
 
 namespace ctrd::ctr {
 
-std::vector<Flag> ContainerFlags() {
+std::vector<Flag> RuntimeFlags() {
   return {
+      {FlagKind::kText, "runtime", "name of the runtime", kDefaultRuntime},
+      {FlagKind::kText, "runtime-config-path", "configuration of the runtime"},
+      {FlagKind::kText, "runc-binary", "program to use for runc"},
+      {FlagKind::kText, "runc-root", "state directory of runc"},
+      {FlagKind::kSwitch, "runc-systemd-cgroup", "let systemd manage the cgroup"},
+  };
+}
+
+std::vector<Flag> ContainerFlags() {
+  std::vector<Flag> flags = {
       SnapshotterFlag(),
       {FlagKind::kList, "snapshotter-label", "labels of the container's snapshot"},
       {FlagKind::kText, "config,c", "file with the whole runtime specification"},
@@ -19,8 +29,6 @@ std::vector<Flag> ContainerFlags() {
       {FlagKind::kSwitch, "net-host", "use the host's network"},
       {FlagKind::kSwitch, "privileged", "give the container all that we may do"},
       {FlagKind::kSwitch, "read-only", "make the root file system read-only"},
-      {FlagKind::kText, "runtime", "name of the runtime", kDefaultRuntime},
-      {FlagKind::kText, "runtime-config-path", "configuration of the runtime"},
       {FlagKind::kSwitch, "tty,t", "give the container a terminal"},
       {FlagKind::kList, "with-ns", "namespace to join (<type>:<path>)"},
       {FlagKind::kText, "pid-file", "file that gets the task's pid"},
@@ -45,10 +53,8 @@ std::vector<Flag> ContainerFlags() {
       {FlagKind::kInteger, "cpu-quota", "CPU time in each period, in microseconds", "-1"},
       {FlagKind::kInteger, "cpu-period", "length of a period, in microseconds", "0"},
       {FlagKind::kText, "rootfs-propagation", "propagation of the root mount"},
-      {FlagKind::kText, "runc-binary", "program to use for runc"},
-      {FlagKind::kText, "runc-root", "state directory of runc"},
-      {FlagKind::kSwitch, "runc-systemd-cgroup", "let systemd manage the cgroup"},
   };
+  return Join({flags, RuntimeFlags()});
 }
 
 std::vector<Flag> RunResourceFlags() {

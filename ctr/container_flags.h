@@ -21,6 +21,8 @@ namespace ctrd::ctr {
 inline constexpr char kDefaultRuntime[] = "io.containerd.runc.v2";
 
 std::vector<Flag> ContainerFlags();
+// Those of them that choose the runtime.
+std::vector<Flag> RuntimeFlags();
 // Only of `run`: cgroup, cpus, user namespaces, ….
 std::vector<Flag> RunResourceFlags();
 

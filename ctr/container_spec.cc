@@ -5,6 +5,7 @@
 #include "base/identifiers.h"
 #include "ctr/container_flags.h"
 #include "ctr/flag_values.h"
+#include "runtime/spec/apparmor_profile.h"
 #include "runtime/spec/seccomp_profile.h"
 
 namespace ctrd::ctr {
@@ -64,6 +65,10 @@ absl::Status ApplyProfiles(const Invocation& invocation, runtime::Spec& spec) {
     }
   }
   if (const std::string name = invocation.Text("apparmor-profile"); !name.empty()) {
+    spec.SetAppArmorProfile(name);
+  }
+  if (const std::string name = invocation.Text("apparmor-default-profile"); !name.empty()) {
+    RETURN_IF_ERROR(runtime::EnsureDefaultAppArmorProfile(name));
     spec.SetAppArmorProfile(name);
   }
   return absl::OkStatus();

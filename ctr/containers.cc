@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/identifiers.h"
 #include "base/status.h"
+#include "ctr/checkpoint.h"
 #include "ctr/cli/table.h"
 #include "ctr/client.h"
 #include "ctr/commands.h"
@@ -176,8 +177,8 @@ Command ContainersCommand() {
        .summary = "set labels; an empty value removes one",
        .arguments = "[flags] CONTAINER [<key>=<value>, ...]",
        .action = Label},
-      MissingCommand("checkpoint", "save a container"),
-      MissingCommand("restore", "restore a container"),
+      ContainerCheckpointCommand(),
+      ContainerRestoreCommand(),
   };
   return group;
 }

@@ -9,6 +9,8 @@
 #include "ctr/cli/table.h"
 #include "ctr/client.h"
 #include "ctr/commands.h"
+#include "ctr/content_commands.h"
+#include "ctr/content_writer.h"
 #include "ctr/output.h"
 #include "services/content/v1/content.grpc.pb.h"
 
@@ -52,63 +54,6 @@ absl::Status Get(Invocation& invocation) {
     return base::WriteAll(STDOUT_FILENO, part.data(), "standard output");
   });
 }
-
-// One ingest: offers the content of standard input, then commits.
-class Ingest {
- public:
-  Ingest(const Client& client, const std::string& ref)
-      : context_(client.NewContext()),
-        stub_(client.channel()),
-        ref_(ref),
-        stream_(stub_.Write(context_.get())) {}
-
-  absl::Status Begin(int64_t total, const std::string& expected) {
-    api::WriteContentRequest request;
-    request.set_action(api::STAT);
-    request.set_total(total);
-    request.set_expected(expected);
-    ASSIGN_OR_RETURN(const auto status, Send(std::move(request)));
-    offset_ = status.offset();
-    return absl::OkStatus();
-  }
-
-  int64_t offset() const { return offset_; }
-
-  absl::Status Append(std::string_view data) {
-    api::WriteContentRequest request;
-    request.set_action(api::WRITE);
-    request.set_offset(offset_);
-    request.set_data(data.data(), data.size());
-    ASSIGN_OR_RETURN(const auto written, Send(std::move(request)));
-    offset_ = written.offset();
-    return absl::OkStatus();
-  }
-
-  absl::Status Commit(int64_t total, const std::string& expected) {
-    api::WriteContentRequest request;
-    request.set_action(api::COMMIT);
-    request.set_total(total);
-    request.set_offset(offset_);
-    request.set_expected(expected);
-    return Send(std::move(request)).status();
-  }
-
- private:
-  absl::StatusOr<api::WriteContentResponse> Send(api::WriteContentRequest request) {
-    request.set_ref(ref_);
-    api::WriteContentResponse response;
-    if (stream_->Write(request) && stream_->Read(&response)) return response;
-    const absl::Status status = FromGrpc(stream_->Finish());
-    return status.ok() ? base::Unknown("EOF") : status;
-  }
-
-  std::unique_ptr<grpc::ClientContext> context_;
-  Stub stub_;
-  std::string ref_;
-  std::unique_ptr<grpc::ClientReaderWriter<api::WriteContentRequest, api::WriteContentResponse>>
-      stream_;
-  int64_t offset_ = 0;
-};
 
 absl::StatusOr<size_t> ReadInput(std::string& buffer) {  // Fills `buffer` unless the input ends.
   size_t filled = 0;
@@ -234,7 +179,7 @@ Command ContentCommand() {
        .summary = "delete blobs",
        .arguments = "[<digest>, ...]",
        .action = Delete},
-      MissingCommand("edit", "edit a blob"),
+      ContentEditCommand(),
       MissingCommand("fetch", "fetch an image's content"),
       MissingCommand("fetch-object", "fetch an object of a registry"),
       MissingCommand("fetch-blob", "fetch blobs of a registry"),
@@ -250,7 +195,7 @@ Command ContentCommand() {
        .summary = "set labels; an empty value removes one",
        .arguments = "<digest> [<label>=<value> ...]",
        .action = Label},
-      MissingCommand("prune", "drop references between blobs"),
+      ContentPruneCommand(),
   };
   return group;
 }

@@ -13,4 +13,7 @@ Command ImagesImportCommand();
 Command ImagesExportCommand();
 Command ImagesTagCommand();
 
+Command ImageMountCommand();
+Command ImageUnmountCommand();
+
 }  // namespace ctrd::ctr

@@ -41,7 +41,7 @@ Command Program() {
       MissingCommand("install", "install a package from an image"),
       MissingCommand("pprof", "profiles of a Go daemon"),
       MissingCommand("sandboxes,sandbox,sb,s", "manage sandboxes"),
-      MissingCommand("shim", "talk to a shim"),
+      ShimCommand(),
   };
   return program;
 }

@@ -99,7 +99,7 @@ Command PluginsCommand() {
                 {FlagKind::kSwitch, "detailed,d", "print all that is known of each plugin"}};
   return {.names = "plugins,plugin",
           .summary = "show the daemon's plugins",
-          .commands = {list, MissingCommand("inspect-runtime", "ask a runtime for its features")}};
+          .commands = {list, InspectRuntimeCommand()}};
 }
 
 }  // namespace ctrd::ctr

@@ -3,17 +3,16 @@
 
 #include "base/digest.h"
 #include "base/files.h"
-#include "base/identifiers.h"
 #include "base/time.h"
 #include "ctr/cli/table.h"
 #include "ctr/client.h"
 #include "ctr/commands.h"
 #include "ctr/image_reader.h"
 #include "ctr/output.h"
+#include "ctr/snapshot_diff.h"
 #include "ctr/unpack.h"
 #include "images/spec/media_types.h"
 #include "services/content/v1/content.grpc.pb.h"
-#include "services/diff/v1/diff.grpc.pb.h"
 #include "services/images/v1/images.grpc.pb.h"
 #include "services/snapshots/v1/snapshots.grpc.pb.h"
 
@@ -21,7 +20,6 @@ namespace ctrd::ctr {
 namespace {
 
 namespace api = containerd::services::snapshots::v1;
-namespace diff = containerd::services::diff::v1;
 namespace content = containerd::services::content::v1;
 using Stub = api::Snapshots::Stub;
 using Mounts = google::protobuf::RepeatedPtrField<containerd::types::Mount>;
@@ -251,55 +249,6 @@ absl::Status Label(Invocation& invocation) {
   return absl::OkStatus();
 }
 
-// The mounts that show the snapshot `key`; of a committed one through a view named `view`.
-absl::StatusOr<Mounts> MountsToRead(const Session& session, const std::string& key,
-                                    const std::string& view) {
-  if (key.empty()) return Mounts();
-  ASSIGN_OR_RETURN(
-      const auto stat,
-      session.client.Call(&Stub::Stat, RequestFor<api::StatSnapshotRequest>(session, key)));
-  if (stat.info().kind() != api::COMMITTED) {
-    ASSIGN_OR_RETURN(auto mounts, session.client.Call(
-                                      &Stub::Mounts, RequestFor<api::MountsRequest>(session, key)));
-    return mounts.mounts();
-  }
-  auto request = RequestFor<api::ViewSnapshotRequest>(session, view);
-  request.set_parent(key);
-  ASSIGN_OR_RETURN(auto response, session.client.Call(&Stub::View, request));
-  return response.mounts();
-}
-
-absl::StatusOr<containerd::types::Descriptor> MakeDiff(Session& session, Invocation& invocation) {
-  const std::string upper = invocation.Argument(0);
-  std::string lower = invocation.Argument(1);
-  if (lower.empty()) {
-    ASSIGN_OR_RETURN(
-        const auto stat,
-        session.client.Call(&Stub::Stat, RequestFor<api::StatSnapshotRequest>(session, upper)));
-    lower = stat.info().parent();
-  }
-  const std::string views[] = {base::GenerateName() + "-upper", base::GenerateName() + "-lower"};
-  diff::DiffRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_right(), MountsToRead(session, upper, views[0]));
-  auto left = MountsToRead(session, lower, views[1]);
-  absl::StatusOr<diff::DiffResponse> response = left.status();
-  if (left.ok()) {
-    *request.mutable_left() = *left;
-    request.set_media_type(invocation.Text("media-type"));
-    request.set_ref(invocation.Text("ref"));
-    for (const auto& [key, value] : ParseLabels(invocation.List("label"), "true")) {
-      (*request.mutable_labels())[key] = value;
-    }
-    if (invocation.Switch("keep")) (*request.mutable_labels())[kGcRootLabel] = NowAsLabel();
-    response = session.client.Call(&diff::Diff::Stub::Diff, request);
-  }
-  for (const std::string& view : views) {  // Those that were not made are not there.
-    (void)session.client.Call(&Stub::Remove, RequestFor<api::RemoveSnapshotRequest>(session, view));
-  }
-  if (!response.ok()) return response.status();
-  return response->diff();
-}
-
 absl::Status Diff(Invocation& invocation) {
   if (invocation.Argument(0).empty()) {
     invocation.ShowHelp();
@@ -307,7 +256,15 @@ absl::Status Diff(Invocation& invocation) {
   }
   ASSIGN_OR_RETURN(Session session, Open(invocation));
   ASSIGN_OR_RETURN(ScopedLease lease, ScopedLease::Create(session.client));
-  ASSIGN_OR_RETURN(const auto descriptor, MakeDiff(session, invocation));
+  DiffOptions options{
+      .media_type = invocation.Text("media-type"), .ref = invocation.Text("ref"), .labels = {}};
+  for (const auto& [key, value] : ParseLabels(invocation.List("label"), "true")) {
+    options.labels[key] = value;
+  }
+  if (invocation.Switch("keep")) options.labels[kGcRootLabel] = NowAsLabel();
+  ASSIGN_OR_RETURN(const auto descriptor,
+                   DiffSnapshots(session.client, session.snapshotter, invocation.Argument(0),
+                                 invocation.Argument(1), options));
   content::ReadContentRequest request;
   request.set_digest(descriptor.digest());
   return session.client.Stream(&content::Content::Stub::Read, request,

@@ -48,7 +48,8 @@ absl::StatusOr<uint32_t> PendingWait::Finish() {
 
 absl::StatusOr<uint32_t> CreateTask(
     const Client& client, const containerd::services::containers::v1::Container& container,
-    const TaskIo& io, const containerd::runc::v1::Options* options) {
+    const TaskIo& io, const containerd::runc::v1::Options* options,
+    const containerd::types::Descriptor* checkpoint) {
   api::CreateTaskRequest request;
   request.set_container_id(container.id());
   request.set_stdin(io.paths().input);
@@ -67,6 +68,7 @@ absl::StatusOr<uint32_t> CreateTask(
     *request.mutable_rootfs() = std::move(*response.mutable_mounts());
   }
   if (options != nullptr) *request.mutable_options() = PackBare(*options);
+  if (checkpoint != nullptr) *request.mutable_checkpoint() = *checkpoint;
   ASSIGN_OR_RETURN(const auto response, client.Call(&TasksStub::Create, request));
   return response.pid();
 }

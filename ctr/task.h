@@ -12,6 +12,7 @@
 #include "ctr/task_io.h"
 #include "services/containers/v1/containers.pb.h"
 #include "services/tasks/v1/tasks.grpc.pb.h"
+#include "types/descriptor.pb.h"
 #include "types/runc/options/oci.pb.h"
 #include "types/task/task.pb.h"
 
@@ -44,10 +45,11 @@ struct ProcessId {
   std::string exec_id;  // "" for the first process.
 };
 
-// Makes the task of `container`; its pid.
+// Makes the task of `container`, from `checkpoint` if there is one; its pid.
 absl::StatusOr<uint32_t> CreateTask(
     const Client& client, const containerd::services::containers::v1::Container& container,
-    const TaskIo& io, const containerd::runc::v1::Options* options);
+    const TaskIo& io, const containerd::runc::v1::Options* options,
+    const containerd::types::Descriptor* checkpoint = nullptr);
 
 // kNotFound "no running task found: …"
 absl::StatusOr<containerd::v1::types::Process> GetTask(const Client& client,

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/identifiers.h"
+#include "ctr/checkpoint.h"
 #include "ctr/cli/table.h"
 #include "ctr/client.h"
 #include "ctr/commands.h"
@@ -293,7 +294,7 @@ Command TasksCommand() {
        .summary = "connect to the streams of a task",
        .arguments = "CONTAINER",
        .action = Attach},
-      MissingCommand("checkpoint", "save a task"),
+      TaskCheckpointCommand(),
       remove,
       exec,
       {.names = "list,ls",
