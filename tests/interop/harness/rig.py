@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 
+from harness import machine
 from harness.images import Image, busybox_entries
 
 
@@ -43,6 +44,11 @@ class Rig:
 
     def execute(self, container, *command, flags=(), name="e"):
         return self.ctr("tasks", "exec", "--exec-id", name, *flags, container, *command)
+
+    def wait_for_file(self, container, path):
+        """Until the container's first process sees it."""
+        pid = self.session.pid_of(container)
+        machine.wait_until(path + " in " + container, lambda: os.path.exists("/proc/%d/root%s" % (pid, path)))
 
     def spec(self, container):
         shown = self.ctr("containers", "info", "--spec", container, client="reference")
