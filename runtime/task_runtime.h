@@ -113,6 +113,9 @@ class TaskRuntime {
                               const std::map<std::string, std::string>& annotations) = 0;
   virtual absl::Status Checkpoint(const base::Context& context, std::string_view id,
                                   const std::string& path, const base::Any& options) = 0;
+  // Where the root file system of a task is mounted.
+  virtual absl::StatusOr<std::string> RootfsPath(const base::Context& context,
+                                                 std::string_view id) = 0;
   // Of the tasks of the namespace that `wanted` accepts; those that do not answer are left out.
   virtual absl::StatusOr<std::vector<TaskStatistics>> Statistics(
       const base::Context& context, const std::function<bool(std::string_view id)>& wanted) = 0;

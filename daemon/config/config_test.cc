@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/testing/status_matchers.h"
+#include "daemon/config/migrate.h"
 #include "gtest/gtest.h"
 
 namespace ctrd::config {
@@ -88,6 +89,20 @@ schedule_delay = "1s"
   EXPECT_EQ(config.plugins.at("io.containerd.server.v1.grpc").String("address"), "/tmp/x.sock");
   EXPECT_EQ(ttrpc.String("address"), "/tmp/x.sock.ttrpc");
   EXPECT_EQ(ttrpc.Integer("gid"), 5);
+}
+
+TEST_F(ConfigTest, CoreSchedulingOfOlderFilesIsAnEntryOfTheShimsEnvironment) {
+  const char* const wanted =
+      "version = 2\n[plugins.'io.containerd.runtime.v2.task']\nsched_core = ";
+  for (const bool on : {true, false}) {
+    toml::parse_result parsed = toml::parse(wanted + std::string(on ? "true" : "false"));
+    ASSERT_TRUE(parsed);
+    toml::table& file = parsed.table();
+    Migrate(file, 2, [](const std::string&) {});
+    const toml::node_view entry = file["plugins"]["io.containerd.shim.v1.manager"]["env"][0];
+    EXPECT_EQ(entry.value_or(std::string()), on ? "SCHED_CORE=1" : "");
+    EXPECT_FALSE(file["plugins"]["io.containerd.runtime.v2.task"]["sched_core"]);
+  }
 }
 
 TEST_F(ConfigTest, AcceptsTheFileDockerWrites) {

@@ -99,6 +99,18 @@ void MoveKeys(toml::table& file, std::string_view from,
   }
 }
 
+// The option that became an entry of the shims' environment.
+void MoveSchedCore(toml::table& file) {
+  toml::table* task = file["plugins"]["io.containerd.runtime.v2.task"].as_table();
+  if (task == nullptr || !task->contains("sched_core")) return;
+  const bool wanted = (*task)["sched_core"].value_or(false);
+  task->erase("sched_core");
+  if (!wanted) return;
+  toml::table& manager = SubTable(SubTable(file, "plugins"), "io.containerd.shim.v1.manager");
+  if (manager["env"].as_array() == nullptr) manager.insert_or_assign("env", toml::array{});
+  manager["env"].as_array()->push_back("SCHED_CORE=1");
+}
+
 void DeriveTtrpc(toml::table& file) {
   toml::table& plugins = SubTable(file, "plugins");
   const std::string grpc_address =
@@ -155,6 +167,7 @@ void Migrate(toml::table& file, int version, const Warn& warn) {
       return std::string(it == RenamedInVersion3().end() ? name : it->second);
     });
   }
+  MoveSchedCore(file);
   if (version < 4) ToVersion4(file);
   file.insert_or_assign("version", int64_t{kVersion});
 }

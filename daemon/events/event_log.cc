@@ -99,7 +99,7 @@ absl::Status EventLog::Load() {
     id_ = *std::move(id);
   } else {
     id_ = base::GenerateName();
-    RETURN_IF_ERROR(base::WriteFileAtomically(id_file, id_, 0600, base::Durability::kSynced));
+    RETURN_IF_ERROR(base::WriteFileAtomically(id_file, id_, 0600));
   }
   ASSIGN_OR_RETURN(const auto names, base::ListDirectory(directory_));
   for (const std::string& name : names) {  // Sorted, and so by number.
@@ -120,7 +120,13 @@ absl::Status EventLog::Load() {
     active_.Reset();
   }
   if (!active_.valid()) RETURN_IF_ERROR(StartSegment(last_sequence_ + 1));
-  return base::WriteFileAtomically(open_file, boot, 0600, base::Durability::kSynced);
+  RETURN_IF_ERROR(base::WriteFileAtomically(open_file, boot, 0600));
+  // Nobody waits for this: until it is done a host that dies loses at most the first moments.
+  sync_ = std::thread([open_file, directory = directory_] {
+    if (const auto file = base::Open(open_file, O_RDONLY); file.ok()) (void)::fsync(file->get());
+    (void)base::SyncDirectory(directory);
+  });
+  return absl::OkStatus();
 }
 
 // Finds the end of what was written whole, and goes on from there.
@@ -181,6 +187,7 @@ void EventLog::DropOldest() {
 }
 
 EventLog::~EventLog() {
+  if (sync_.joinable()) sync_.join();
   const std::scoped_lock lock(mutex_);
   if (active_.valid() && ::fdatasync(active_.get()) == 0) {
     (void)::unlink((directory_ + "/open").c_str());

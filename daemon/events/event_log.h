@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <variant>
 
 #include "absl/status/status.h"
@@ -106,6 +107,7 @@ class EventLog {
   const std::string directory_;
   const LogLimits limits_;
   std::string id_;
+  std::thread sync_;  // Of what makes numbers unique.
 
   mutable std::mutex mutex_;  // Guards all below. Held while a record goes to the page cache.
   std::deque<Segment> segments_;

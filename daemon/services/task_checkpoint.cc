@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "base/wire.h"
 #include "images/archive/apply.h"
+#include "images/archive/compression.h"
 #include "images/archive/tar_writer.h"
 
 namespace ctrd::services {
@@ -43,6 +44,20 @@ class BlobSource final : public archive::ByteSource {
  private:
   content::Reader& reader_;
   int64_t offset_ = 0;
+};
+
+class FileSource final : public archive::ByteSource {
+ public:
+  FileSource(int fd, const std::string& path) : fd_(fd), path_(path) {}
+  absl::StatusOr<size_t> Read(std::span<char> buffer) override {
+    const ssize_t count = ::read(fd_, buffer.data(), buffer.size());
+    if (count < 0) return base::ErrnoStatus("read", path_);
+    return static_cast<size_t>(count);
+  }
+
+ private:
+  const int fd_;
+  const std::string& path_;
 };
 
 class BlobSink final : public archive::ByteSink {
@@ -118,13 +133,26 @@ UnpackedCheckpoint::~UnpackedCheckpoint() {
   if (!removed.ok()) base::LogWarn("checkpoint directory stays", {{"error", removed}});
 }
 
+std::string RestorePathOf(const images::Descriptor& checkpoint) {
+  const auto it = checkpoint.annotations.find("RestoreFromPath");
+  return it == checkpoint.annotations.end() ? "" : it->second;
+}
+
+absl::Status ApplyRootfsDiff(const base::Context& context, const std::string& directory,
+                             const std::string& rootfs) {
+  const std::string path = directory + "/../rootfs-diff.tar";
+  auto file = base::Open(path, O_RDONLY);
+  if (absl::IsNotFound(file.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(file.status());
+  ASSIGN_OR_RETURN(const base::UniqueFd root, base::Open(rootfs, O_RDONLY | O_DIRECTORY));
+  FileSource bytes(file->get(), path);
+  ASSIGN_OR_RETURN(const auto tar, archive::OpenDecompressor(bytes));
+  return base::Annotate(archive::ApplyTar(context, *tar, root.get(), {}), "apply rootfs diff");
+}
+
 absl::StatusOr<UnpackedCheckpoint> UnpackCheckpoint(const base::Context& context,
                                                     content::ContentStore* content,
                                                     const images::Descriptor& checkpoint) {
-  if (const auto it = checkpoint.annotations.find("RestoreFromPath");
-      it != checkpoint.annotations.end()) {
-    return base::Unimplemented("restore from path {}", it->second);
-  }
   if (checkpoint.media_type != kDumpType) {
     return base::Unknown("unsupported checkpoint type \"{}\"", checkpoint.media_type);
   }

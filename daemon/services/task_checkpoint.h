@@ -35,6 +35,15 @@ class UnpackedCheckpoint {
   std::string path_;
 };
 
+// The directory that a checkpoint's descriptor names itself (annotation RestoreFromPath); "" if it
+// names none.
+std::string RestorePathOf(const images::Descriptor& checkpoint);
+
+// Applies what a checkpoint says of the root file system, `<directory>/../rootfs-diff.tar`, to that
+// at `rootfs`. That there is nothing is fine.
+absl::Status ApplyRootfsDiff(const base::Context& context, const std::string& directory,
+                             const std::string& rootfs);
+
 //   kUnknown  `unsupported checkpoint type "X"`
 absl::StatusOr<UnpackedCheckpoint> UnpackCheckpoint(const base::Context& context,
                                                     content::ContentStore* content,

@@ -169,12 +169,19 @@ grpc::Status TasksService::Create(grpc::ServerContext* rpc,
     }
     runtime::AimAtSandbox(context, sandboxes_, task);
     UnpackedCheckpoint checkpoint;
-    if (task.checkpoint_path.empty() && request->has_checkpoint()) {
+    const std::string restore_path =
+        request->has_checkpoint() ? RestorePathOf(FromProto(request->checkpoint())) : "";
+    if (!restore_path.empty()) {
+      task.checkpoint_path = restore_path;
+    } else if (task.checkpoint_path.empty() && request->has_checkpoint()) {
       ASSIGN_OR_RETURN(checkpoint,
                        UnpackCheckpoint(context, content_, FromProto(request->checkpoint())));
       task.checkpoint_path = checkpoint.path();
     }
-    ASSIGN_OR_RETURN(const uint32_t pid, runtime_.Create(context, task));
+    ASSIGN_OR_RETURN(uint32_t pid, runtime_.Create(context, task));
+    if (!restore_path.empty()) {
+      ASSIGN_OR_RETURN(pid, Restore(context, task));
+    }
     if (!checkpoint.path().empty()) {
       const std::scoped_lock lock(mutex_);
       restoring_[{context.namespace_name(), task.id}] = std::move(checkpoint);
@@ -183,6 +190,21 @@ grpc::Status TasksService::Create(grpc::ServerContext* rpc,
     response->set_pid(pid);
     return absl::OkStatus();
   });
+}
+
+// A task that is restored from a directory is started by its Create.
+absl::StatusOr<uint32_t> TasksService::Restore(const base::Context& context,
+                                               const runtime::CreateTask& task) {
+  absl::Status status;
+  if (const auto rootfs = runtime_.RootfsPath(context, task.id); rootfs.ok()) {
+    status = ApplyRootfsDiff(context, task.checkpoint_path, *rootfs);
+  } else {
+    status = rootfs.status();
+  }
+  auto pid = status.ok() ? runtime_.Start(context, task.id, "") : absl::StatusOr<uint32_t>(status);
+  // The Create failed: nothing of it stays. The first error is the one to tell.
+  if (!pid.ok()) (void)runtime_.Delete(context.Detached(), task.id);
+  return pid;
 }
 
 grpc::Status TasksService::Start(grpc::ServerContext* rpc, const tasks_v1::StartRequest* request,

@@ -95,6 +95,7 @@ class TasksService final
   grpc::Status ServeTask(grpc::ServerContext* rpc, std::string_view method, const std::string& id,
                          const std::function<absl::Status(const base::Context&)>& fn) const;
 
+  absl::StatusOr<uint32_t> Restore(const base::Context& context, const runtime::CreateTask& task);
   void DropCheckpoint(const base::Context& context, const std::string& id);
 
   runtime::TaskRuntime& runtime_;

@@ -4,9 +4,11 @@
 #include <memory>
 #include <thread>
 
+#include "base/files.h"
 #include "base/status.h"
 #include "base/testing/status_matchers.h"
 #include "grpcpp/grpcpp.h"
+#include "images/archive/tar_writer.h"
 #include "runtime/testing/fake_task_runtime.h"
 #include "types/runc/options/oci.pb.h"
 
@@ -120,6 +122,72 @@ TEST_F(TasksServiceTest, OptionsOfTheRequestMustBeThoseOfRunc) {
   ASSERT_TRUE(Create(request).ok());
   EXPECT_EQ(runtime_.last_create().task_api_address, "ttrpc+unix:///s");
   EXPECT_EQ(runtime_.last_create().task_api_version, 3u);
+}
+
+class StringSink final : public archive::ByteSink {
+ public:
+  absl::Status Write(std::string_view data) override {
+    bytes.append(data);
+    return absl::OkStatus();
+  }
+  std::string bytes;
+};
+
+class RestoreTest : public TasksServiceTest {
+ protected:
+  void SetUp() override {
+    TasksServiceTest::SetUp();
+    ASSERT_OK_AND_ASSIGN(dir_, base::MakeTempDirectory("/tmp", "ctrd-restore-"));
+    runtime_.rootfs = dir_ + "/rootfs";
+    ASSERT_THAT(base::MakeDirectories(dir_ + "/rootfs", 0755), base::IsOk());
+    ASSERT_THAT(base::MakeDirectories(dir_ + "/saved/criu", 0755), base::IsOk());
+  }
+  void TearDown() override {
+    TasksServiceTest::TearDown();
+    EXPECT_THAT(base::RemoveTree(dir_), base::IsOk());
+  }
+  void WriteDiff(const std::string& bytes) {
+    ASSERT_THAT(base::WriteFileAtomically(dir_ + "/saved/rootfs-diff.tar", bytes, 0644),
+                base::IsOk());
+  }
+  grpc::Status Restore() {
+    tasks_v1::CreateTaskRequest request;
+    request.set_container_id("c1");
+    (*request.mutable_checkpoint()->mutable_annotations())["RestoreFromPath"] =
+        dir_ + "/saved/criu";
+    return Create(request);
+  }
+  runtime::TaskState State() {
+    const auto state = runtime_.State(base::Context("default"), "c1", "");
+    return state.ok() ? state->state : runtime::TaskState::kUnknown;
+  }
+
+  std::string dir_;
+};
+
+TEST_F(RestoreTest, ATaskIsRestoredFromADirectoryAndStarted) {
+  StringSink sink;
+  archive::TarWriter tar(sink);
+  ASSERT_THAT(tar.WriteHeader({.name = "kept", .mode = 0644, .size_bytes = 5}), base::IsOk());
+  ASSERT_THAT(tar.WriteData("state"), base::IsOk());
+  ASSERT_THAT(tar.Finish(), base::IsOk());
+  WriteDiff(sink.bytes);
+  ASSERT_TRUE(Restore().ok());
+  EXPECT_EQ(runtime_.last_create().checkpoint_path, dir_ + "/saved/criu");
+  EXPECT_EQ(State(), runtime::TaskState::kRunning);
+  EXPECT_EQ(base::ReadFile(dir_ + "/rootfs/kept").value(), "state");
+}
+
+TEST_F(RestoreTest, WithoutADiffItIsStartedAsItIs) {
+  ASSERT_TRUE(Restore().ok());
+  EXPECT_EQ(State(), runtime::TaskState::kRunning);
+}
+
+TEST_F(RestoreTest, ADiffThatCannotBeAppliedLeavesNoTask) {
+  WriteDiff("this is no archive, and longer than nothing");
+  const grpc::Status status = Restore();
+  EXPECT_THAT(status.error_message(), testing::StartsWith("apply rootfs diff: "));
+  EXPECT_EQ(State(), runtime::TaskState::kUnknown);
 }
 
 TEST_F(TasksServiceTest, ProcessesAreKnownByTheirIdAndNotExitedIsTheZeroTime) {

@@ -303,6 +303,12 @@ absl::Status Supervisor::Checkpoint(const base::Context& context, std::string_vi
   return Ask(context, id, "", "Checkpoint", request.SerializeAsString()).status();
 }
 
+absl::StatusOr<std::string> Supervisor::RootfsPath(const base::Context& context,
+                                                   std::string_view id) {
+  ASSIGN_OR_RETURN(const TaskPtr task, Find(context, id));
+  return task->bundle.File("rootfs");
+}
+
 absl::StatusOr<std::vector<TaskStatistics>> Supervisor::Statistics(
     const base::Context& context, const std::function<bool(std::string_view id)>& wanted) {
   std::vector<TaskPtr> tasks =

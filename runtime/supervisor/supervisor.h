@@ -110,6 +110,8 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
                       const std::map<std::string, std::string>& annotations) override;
   absl::Status Checkpoint(const base::Context& context, std::string_view id,
                           const std::string& path, const base::Any& options) override;
+  absl::StatusOr<std::string> RootfsPath(const base::Context& context,
+                                         std::string_view id) override;
   absl::StatusOr<std::vector<TaskStatistics>> Statistics(
       const base::Context& context,
       const std::function<bool(std::string_view id)>& wanted) override;
@@ -152,6 +154,7 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   absl::StatusOr<std::string> CreateShimAndTask(const base::Context& context,
                                                 const CreateTask& request, const TaskPtr& task,
                                                 const Operations::Handle& operation);
+  absl::Status CheckFeatures(const base::Context& context, const CreateTask& request);
   absl::Status StartShim(const base::Context& context, const CreateTask& request, Task& task,
                          const Operations::Handle& operation);
   absl::Status ConnectShim(const TaskPtr& task, absl::Time deadline);

@@ -11,6 +11,7 @@
 #include "base/identifiers.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "runtime/supervisor/runtime_features.h"
 #include "runtime/supervisor/shim_messages.h"
 #include "runtime/supervisor/supervisor.h"
 
@@ -82,14 +83,24 @@ absl::StatusOr<std::string> Supervisor::CreateShimAndTask(const base::Context& c
     // A socket that is not there does not mean that the container is not there.
     if (!absl::IsDeadlineExceeded(status)) status = AsUnknown(status);
   }
+  status = base::Annotate(status, "failed to start shim");
+  operation.Stage("features of the runtime");
+  if (status.ok()) status = CheckFeatures(context, request);
   operation.Stage("answer of the shim");
   absl::StatusOr<std::string> answer =
-      status.ok() ? CreateInShim(context, request, *task)
-                  : absl::StatusOr<std::string>(base::Annotate(status, "failed to start shim"));
+      status.ok() ? CreateInShim(context, request, *task) : absl::StatusOr<std::string>(status);
   if (answer.ok()) return answer;
   operation.Stage("clean-up after a failure");
   UndoCreate(task);
   return answer;
+}
+
+absl::Status Supervisor::CheckFeatures(const base::Context& context, const CreateTask& request) {
+  if (!UsesIdMappedMounts(request.spec.value)) return absl::OkStatus();
+  const auto info = RuntimeInfo(context, request.runtime, request.options);
+  return base::Annotate(
+      info.ok() ? CheckIdMappedMounts(info->value) : base::Annotate(info.status(), "runtime info"),
+      "failed to validate OCI runtime features");
 }
 
 absl::Status Supervisor::StartShim(const base::Context& context, const CreateTask& request,

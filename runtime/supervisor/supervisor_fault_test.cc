@@ -69,6 +69,18 @@ TEST_F(FaultTest, AMissingBinaryLeavesNothing) {
   EXPECT_THAT(Left(), testing::IsEmpty());
 }
 
+TEST_F(FaultTest, IdMappedMountsNeedARuntimeThatHasThem) {
+  CreateTask request = Request("x");
+  request.spec.value = R"({"mounts":[{"options":["idmap"]}]})";
+  EXPECT_THAT(supervisor_->Create(context_, request),
+              StatusIs(absl::StatusCode::kUnknown,
+                       testing::StartsWith("failed to validate OCI runtime features: idmap mounts "
+                                           "not supported: ")));
+  EXPECT_EQ(Shim("x").calls("Create"), 0u);
+  EXPECT_EQ(Shim("x").calls("Shutdown"), 1u);
+  EXPECT_THAT(Left(), testing::IsEmpty());
+}
+
 TEST_F(FaultTest, AFailedCreateEndsTheShim) {
   Shim("x").Fail("Create", absl::UnknownError("no such runtime"));
   EXPECT_THAT(Create("x"),
@@ -178,6 +190,25 @@ TEST_F(FaultTest, DifferentKillsAreCallsOfTheirOwn) {
   EXPECT_TRUE(Shim("x").AwaitCalls("Kill", 4));
   Shim("x").AnswerKept();
   for (auto& kill : kills) EXPECT_THAT(kill.get(), IsOk());
+}
+
+TEST_F(FaultTest, FiveThousandWaitsAreOneCallToTheShim) {
+  constexpr size_t kWaits = 5000;
+  ASSERT_THAT(Create("x"), IsOk());
+  std::atomic<size_t> ended = 0;
+  std::vector<std::unique_ptr<TaskRuntime::PendingWait>> waits;
+  const auto threads = base::ListDirectory("/proc/self/task")->size();
+  for (size_t i = 0; i < kWaits; ++i) {
+    waits.push_back(supervisor_->Wait(context_, "x", "", [&](absl::StatusOr<Exit> exit) {
+      if (exit.ok()) ++ended;
+    }));
+  }
+  ASSERT_TRUE(Shim("x").AwaitCalls("Wait", 1));
+  EXPECT_LE(base::ListDirectory("/proc/self/task")->size(), threads);
+  waits.resize(kWaits / 2);  // Half of them give up.
+  Shim("x").AnswerKept();
+  EXPECT_TRUE(Eventually([&] { return ended == kWaits / 2; }));
+  EXPECT_EQ(Shim("x").calls("Wait"), 1u);
 }
 
 // ---- Delete is finished whatever happens.

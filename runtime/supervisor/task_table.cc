@@ -121,7 +121,8 @@ bool TaskTable::TryBeginEnd(const TaskPtr& task) {
   const auto it = entries_.find(KeyOf(*task));
   if (it == entries_.end() || it->second.task != task) return false;
   if (it->second.stage != Stage::kLive && it->second.stage != Stage::kQuarantined) return false;
-  it->second.stage = Stage::kEnding;
+  // One in quarantine stays out of reach for callers, as when it was first looked for.
+  it->second.stage = it->second.stage == Stage::kLive ? Stage::kEnding : Stage::kAdopting;
   changed_.notify_all();
   return true;
 }

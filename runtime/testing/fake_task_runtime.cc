@@ -40,6 +40,14 @@ void FakeTaskRuntime::End(const std::string& namespace_name, const std::string& 
   }
 }
 
+bool FakeTaskRuntime::AwaitWaiters(const std::string& namespace_name, const std::string& id,
+                                   size_t count) {
+  std::unique_lock lock(mutex_);
+  return waited_.wait_for(lock, std::chrono::seconds(120), [&] {
+    return tasks_.at({namespace_name, id}).waiters.size() >= count;
+  });
+}
+
 absl::StatusOr<FakeTaskRuntime::Task*> FakeTaskRuntime::Find(const base::Context& context,
                                                              std::string_view id) {
   const auto it = tasks_.find({context.namespace_name(), std::string(id)});
@@ -209,6 +217,7 @@ std::unique_ptr<TaskRuntime::PendingWait> FakeTaskRuntime::Wait(const base::Cont
       now = process.status();
     } else if ((*process)->state != TaskState::kStopped) {
       (*Find(context, id))->waiters.push_back(waiter);
+      waited_.notify_all();
       return std::make_unique<FakeWait>(std::move(waiter));
     } else {
       now = (*process)->exit;
@@ -216,6 +225,13 @@ std::unique_ptr<TaskRuntime::PendingWait> FakeTaskRuntime::Wait(const base::Cont
   }
   (*waiter)(now);
   return std::make_unique<FakeWait>(std::move(waiter));
+}
+
+absl::StatusOr<std::string> FakeTaskRuntime::RootfsPath(const base::Context& context,
+                                                        std::string_view id) {
+  const std::scoped_lock lock(mutex_);
+  RETURN_IF_ERROR(Find(context, id).status());
+  return rootfs;
 }
 
 absl::StatusOr<base::Any> FakeTaskRuntime::RuntimeInfo(const base::Context&, const std::string&,

@@ -4,6 +4,7 @@
 // task ends when it is killed, or when the test says so (End).
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -17,10 +18,13 @@ namespace ctrd::runtime {
 
 class FakeTaskRuntime : public TaskRuntime {
  public:
+  std::string rootfs = "/";  // Of all tasks.
   // What Create was given last.
   CreateTask last_create() const;
   // Ends the first process of a task.
   void End(const std::string& namespace_name, const std::string& id, uint32_t status);
+  // Waits until so many wait for processes of a task. False: they never came.
+  bool AwaitWaiters(const std::string& namespace_name, const std::string& id, size_t count);
 
   absl::StatusOr<uint32_t> Create(const base::Context& context, const CreateTask& task) override;
   absl::StatusOr<uint32_t> Start(const base::Context& context, std::string_view id,
@@ -47,6 +51,8 @@ class FakeTaskRuntime : public TaskRuntime {
                       const std::map<std::string, std::string>& annotations) override;
   absl::Status Checkpoint(const base::Context& context, std::string_view id,
                           const std::string& path, const base::Any& options) override;
+  absl::StatusOr<std::string> RootfsPath(const base::Context& context,
+                                         std::string_view id) override;
   absl::StatusOr<std::vector<TaskStatistics>> Statistics(
       const base::Context& context,
       const std::function<bool(std::string_view id)>& wanted) override;
@@ -71,6 +77,7 @@ class FakeTaskRuntime : public TaskRuntime {
                     TaskState to);
 
   mutable std::mutex mutex_;
+  std::condition_variable waited_;
   std::map<Key, Task> tasks_;
   CreateTask last_create_;
   uint32_t next_pid_ = 1000;
