@@ -85,6 +85,23 @@ TEST(RuncOptions, ForeignTypesAreRefusedAndNoneIsFine) {
   EXPECT_EQ(options.shim_cgroup, "/shims");
 }
 
+TEST(RuncOptions, OldClientsSendTheSameUnderOtherNumbers) {
+  base::WireWriter old;
+  old.Varint(1, 1).Varint(2, 1).Varint(8, 1).Bytes(9, "/shims").Varint(10, 7).Varint(11, 8);
+  old.Bytes(12, "/criu/work").Bytes(13, "/criu/image");
+  const base::Any any{.type_url = "containerd.linux.runc.CreateOptions", .value = old.Take()};
+  EXPECT_TRUE(IsRuncOptions(any));
+  ASSERT_OK_AND_ASSIGN(RuncOptions options, DecodeRuncOptions(any));
+  EXPECT_TRUE(options.no_pivot_root);
+  EXPECT_TRUE(options.no_new_keyring);
+  EXPECT_EQ(options.shim_cgroup, "/shims");
+  EXPECT_EQ(options.io_uid, 7u);
+  EXPECT_EQ(options.io_gid, 8u);
+  EXPECT_EQ(options.criu_work_path, "/criu/work");
+  EXPECT_EQ(options.criu_image_path, "/criu/image");
+  EXPECT_EQ(options.binary_name, "");
+}
+
 TEST(LoggerUri, QueryBecomesArguments) {
   ASSERT_OK_AND_ASSIGN(LoggerUri uri, ParseLoggerUri("binary-v2:///bin/log%20er?a=1&b=x+y&a=2"));
   EXPECT_EQ(uri.path, "/bin/log er");

@@ -15,6 +15,34 @@ void PutText(nlohmann::ordered_json& json, const char* name, const std::string& 
   if (!value.empty()) json[name] = value;
 }
 
+// The name of the message, without a host before it.
+std::string_view TypeOf(const base::Any& any) {
+  const size_t slash = any.type_url.rfind('/');
+  return std::string_view(any.type_url).substr(slash == std::string::npos ? 0 : slash + 1);
+}
+
+// The number in Options of a field of CreateOptions; 0 for what Options does not have.
+int NumberInOptions(int number) {
+  switch (number) {
+    case 1:  // no_pivot_root
+      return 1;
+    case 8:  // no_new_keyring
+      return 2;
+    case 9:  // shim_cgroup
+      return 3;
+    case 10:  // io_uid
+      return 4;
+    case 11:  // io_gid
+      return 5;
+    case 12:  // criu_work_path
+      return 11;
+    case 13:  // criu_image_path
+      return 10;
+    default:
+      return 0;
+  }
+}
+
 std::string GetText(const nlohmann::json& json, const char* name) {
   const auto value = json.find(name);
   return value != json.end() && value->is_string() ? value->get<std::string>() : std::string();
@@ -23,9 +51,7 @@ std::string GetText(const nlohmann::json& json, const char* name) {
 }  // namespace
 
 bool IsRuncOptions(const base::Any& any) {
-  const size_t slash = any.type_url.rfind('/');
-  return std::string_view(any.type_url).substr(slash == std::string::npos ? 0 : slash + 1) ==
-         kRuncOptionsType;
+  return TypeOf(any) == kRuncOptionsType || TypeOf(any) == kCreateOptionsType;
 }
 
 absl::StatusOr<RuncOptions> DecodeRuncOptions(const base::Any& any) {
@@ -34,10 +60,11 @@ absl::StatusOr<RuncOptions> DecodeRuncOptions(const base::Any& any) {
   if (!IsRuncOptions(any)) {
     return base::InvalidArgument("options of type {:?} are not for this runtime", any.type_url);
   }
+  const bool is_old = TypeOf(any) == kCreateOptionsType;
   base::WireReader reader(any.value);
   while (const auto field = reader.Next()) {
     const std::string text(field->bytes);
-    switch (field->number) {
+    switch (is_old ? NumberInOptions(field->number) : field->number) {
       case 1:
         options.no_pivot_root = field->varint != 0;
         break;

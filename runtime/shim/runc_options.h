@@ -23,8 +23,11 @@ struct RuncOptions {
 };
 
 inline constexpr std::string_view kRuncOptionsType = "containerd.runc.v1.Options";
+// What clients up to 1.6 send to a runtime whose name is not io.containerd.runc.…: to this shim by
+// its path. The same fields under other numbers.
+inline constexpr std::string_view kCreateOptionsType = "containerd.linux.runc.CreateOptions";
 
-// Whether `any` is of the type above; a "host/" before the name does not matter.
+// Whether `any` is of one of the types above; a "host/" before the name does not matter.
 bool IsRuncOptions(const base::Any& any);
 // An empty Any gives the defaults.
 //   kInvalidArgument  of another type, or garbled
