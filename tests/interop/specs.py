@@ -20,9 +20,11 @@ from types import SimpleNamespace
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import spec_differences  # noqa: E402
+from harness import machine  # noqa: E402
 from harness.session import COMBINATIONS, Session  # noqa: E402
 from spec_cases import cases, images_in  # noqa: E402
 
+SECONDS = 265  # A little less than ctest allows.
 CLIENTS = ("reference", "ours")
 KEPT = ("Labels", "Image", "Runtime", "SnapshotKey", "Snapshotter", "Extensions", "Spec")
 
@@ -79,6 +81,7 @@ def main():
     if os.geteuid() != 0 or not shutil.which("/usr/bin/ctr") or not shutil.which("runc"):
         print("skipped: needs root, Debian's containerd and runc")
         return 77
+    machine.end_in_time(SECONDS)
     folder = tempfile.mkdtemp(prefix="ctrd-it-specs-")
     failed, permitted, played = 0, set(), 0
     try:

@@ -8,8 +8,11 @@ import tempfile
 import traceback
 from types import SimpleNamespace
 
+from harness import machine
 from harness.rig import Rig, Skipped
 from harness.session import COMBINATIONS, Session
+
+SECONDS = 265  # A little less than ctest allows.
 
 
 def tests(modules, only):
@@ -28,6 +31,8 @@ def play(function, rig):
     except Skipped as reason:
         print("skipped: %s: %s" % (what, reason))
         return None
+    except TimeoutError:
+        raise
     except Exception:
         rig.clear()
         return "%s (%s):\n%s" % (what, function.__name__, traceback.format_exc())
@@ -44,6 +49,7 @@ def main(description, modules):
     if os.geteuid() != 0 or not shutil.which("runc") or not os.path.exists("/usr/bin/ctr"):
         print("skipped: needs root, runc and Debian's ctr")
         return 77
+    machine.end_in_time(SECONDS)
     folder = tempfile.mkdtemp(prefix="ctrd-it-facts-")
     failures, count = [], 0
     try:

@@ -26,6 +26,15 @@ def wait_until(what, condition, seconds=20.0):
         pause = min(pause * 1.5, 0.2)
 
 
+def end_in_time(seconds):
+    """After so long, or when somebody ends us: an exception, so that what was started is ended by us."""
+    def give_up(number, _):
+        raise TimeoutError("signal %d: it took too long, or somebody ended it" % number)
+    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, give_up)
+    signal.alarm(seconds)
+
+
 def read(path):
     try:
         with open(path, "rb") as handle:
