@@ -5,6 +5,7 @@
 #   make run     the main job, shown: a daemon, an image, a container (needs root)
 #   make test    every test; those of the live daemon need root
 #   make bench   side by side with Debian's containerd (needs root)
+#   make soak    2,000 cycles with random kills, 300 containers and a restart (needs root)
 #   make package a .deb in build/release
 #   make clean   removes build/
 #
@@ -19,7 +20,7 @@ INSTALL := true
 endif
 export CTEST_PARALLEL_LEVEL ?= $(JOBS)
 
-.PHONY: build all run test bench package clean
+.PHONY: build all run test bench soak package clean
 .NOTPARALLEL:
 
 build: $(BUILD)/build.ninja
@@ -41,9 +42,15 @@ test: all
 	cd $(BUILD) && ctest --output-on-failure --no-label-summary
 
 bench: build
-	cmake --build --preset $(PRESET) --parallel $(JOBS) --target metadata_load
+	cmake --build --preset $(PRESET) --parallel $(JOBS) --target metadata_load task_load
 	$(INSTALL) run test
 	python3 tests/bench/bench.py --bin-dir $(BUILD)/bin
+
+soak: build
+	cmake --build --preset $(PRESET) --parallel $(JOBS) --target task_load
+	$(INSTALL) run test
+	python3 tests/fault/churn.py --bin-dir $(BUILD)/bin --cycles 2000
+	python3 tests/fault/scale.py --bin-dir $(BUILD)/bin --containers 300
 
 package: build
 	$(INSTALL) package
