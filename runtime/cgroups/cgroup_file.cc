@@ -102,7 +102,8 @@ std::string EncodeRdma(const std::string& directory) {
   base::WireWriter rdma;
   if (directory.empty()) return rdma.Take();
   for (const auto& [field, name] : {std::pair(1, "current"), std::pair(2, "max")}) {
-    for (const std::string_view line : Split(ReadText(directory + "/rdma." + name), '\n')) {
+    const std::string text = ReadText(directory + "/rdma." + name);
+    for (const std::string_view line : Split(text, '\n')) {
       const std::vector<std::string_view> words = Split(line, ' ');
       if (words.empty()) continue;
       base::WireWriter entry;
