@@ -25,6 +25,7 @@
 #include "base/wire.h"
 #include "events/task.pb.h"
 #include "gtest/gtest.h"
+#include "runtime/cgroups/cgroup.h"
 #include "runtime/shim/exit_record.h"
 #include "runtime/task/v3/shim.pb.h"
 #include "runtime/ttrpc/client.h"
@@ -123,6 +124,8 @@ class ShimTest : public testing::Test {
     client_.reset();
     thread_.reset();
     events_.reset();
+    // What the runtime made above the containers' own groups; another test's are in use and stay.
+    if (const auto parent = cgroups::Cgroup::AtPath("/shim-test"); parent.ok()) parent->Remove();
     EXPECT_THAT(base::RemoveTree(directory_), IsOk());
   }
 
