@@ -84,11 +84,11 @@ class FakeShim {
     const std::scoped_lock lock(mutex_);
     return calls_[method];
   }
-  // Waits for the `count`th call of `method`.
+  // Waits until the `count`th call of `method` was answered, or kept.
   bool AwaitCalls(const std::string& method, size_t count) {
     std::unique_lock lock(mutex_);
     return called_.wait_for(lock, std::chrono::seconds(20),
-                            [&] { return calls_[method] >= count; });
+                            [&] { return handled_[method] >= count; });
   }
   // Answers what Mute keeps, and the waits, as usual.
   void AnswerKept() {
@@ -148,13 +148,20 @@ class FakeShim {
     {
       const std::scoped_lock lock(mutex_);
       ++calls_[call.method];
-      called_.notify_all();
       handle = handlers_[call.method];
     }
-    if (handle) return handle(call, std::move(responder));
-    if (call.method == "Wait") return Keep(call, responder);
-    Reply(call, responder);
-    if (call.method == "Shutdown") thread_->loop()->Post([this] { End(); });
+    if (handle) {
+      handle(call, std::move(responder));
+    } else if (call.method == "Wait") {
+      Keep(call, responder);
+    } else {
+      Reply(call, responder);
+      if (call.method == "Shutdown") thread_->loop()->Post([this] { End(); });
+    }
+    // Now AnswerKept finds what is kept.
+    const std::scoped_lock lock(mutex_);
+    ++handled_[call.method];
+    called_.notify_all();
   }
 
   static void Reply(const ttrpc::Call& call, const ttrpc::Responder& responder) {
@@ -181,7 +188,7 @@ class FakeShim {
   std::mutex mutex_;
   std::condition_variable called_;
   std::map<std::string, Handle> handlers_;
-  std::map<std::string, size_t> calls_;
+  std::map<std::string, size_t> calls_, handled_;
   std::vector<std::pair<ttrpc::Call, ttrpc::Responder>> kept_;
   std::unique_ptr<base::EventLoopThread> thread_;
   base::UniqueFd listener_;
