@@ -5,6 +5,7 @@
 #   make run     the main job, shown: a daemon, an image, a container (needs root)
 #   make test    every test; those of the live daemon need root
 #   make bench   side by side with Debian's containerd (needs root)
+#   make fuzz    the fuzzers, FUZZ_SECONDS each (60), with a new seed
 #   make soak    2,000 cycles with random kills, 300 containers and a restart (needs root)
 #   make package a .deb in build/release
 #   make clean   removes build/
@@ -20,7 +21,7 @@ INSTALL := true
 endif
 export CTEST_PARALLEL_LEVEL ?= $(JOBS)
 
-.PHONY: build all run test bench soak package clean
+.PHONY: build all run test bench fuzz soak package clean
 .NOTPARALLEL:
 
 build: $(BUILD)/build.ninja
@@ -45,6 +46,13 @@ bench: build
 	cmake --build --preset $(PRESET) --parallel $(JOBS) --target metadata_load task_load
 	$(INSTALL) run test
 	python3 tests/bench/bench.py --bin-dir $(BUILD)/bin
+
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= $(shell date +%s)
+fuzz: $(BUILD)/build.ninja
+	cmake --build --preset $(PRESET) --parallel $(JOBS) --target fuzzers
+	cd $(BUILD)/fuzz && ls | grep '_fuzz$$' | \
+	  xargs -P $(JOBS) -I FUZZER ./FUZZER --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 soak: build
 	cmake --build --preset $(PRESET) --parallel $(JOBS) --target task_load
