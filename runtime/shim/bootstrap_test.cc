@@ -110,6 +110,12 @@ TEST(LoggerUri, QueryBecomesArguments) {
   EXPECT_THAT(ParseLoggerUri("file:///x"), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST(WithTerminal, RefusesADocumentThatIsNestedTooDeep) {
+  const std::string deep =
+      "{\"a\":" + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}";
+  EXPECT_THAT(WithTerminal(deep, false), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST(WithTerminal, ReplacesTheDocumentsOwn) {
   ASSERT_OK_AND_ASSIGN(std::string process,
                        WithTerminal(R"({"args":["sh"],"terminal":true})", false));

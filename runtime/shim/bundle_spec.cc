@@ -10,6 +10,7 @@
 namespace ctrd::runtime::shim {
 namespace {
 
+constexpr int kMostDepth = 1000;
 constexpr size_t kMostSpecBytes = 16 << 20;
 constexpr size_t kMostMappings = 340;  // The kernel takes no more.
 constexpr size_t kMostPathBytes = 4095;
@@ -99,7 +100,14 @@ absl::Status CheckRoot(const std::string& bundle) {
 }
 
 absl::StatusOr<std::string> WithTerminal(const std::string& process_json, bool terminal) {
-  nlohmann::json process = nlohmann::json::parse(process_json, nullptr, false);
+  // Writing it again takes stack by its depth: without a limit one request ends the shim.
+  bool too_deep = false;
+  const auto limit = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    too_deep = too_deep || depth > kMostDepth;
+    return !too_deep;
+  };
+  nlohmann::json process = nlohmann::json::parse(process_json, limit, false);
+  if (too_deep) return base::InvalidArgument("the process document is nested too deep");
   if (process.is_discarded()) return base::Unknown("invalid character in process document");
   if (!process.is_object()) {
     return base::Unknown("json: cannot unmarshal {} into Go value of type specs.Process",
