@@ -11,7 +11,7 @@
 # The headers nearly every file needs, compiled once.
 add_library(ctrd_pch STATIC "${PROJECT_SOURCE_DIR}/packaging/cmake/empty.cc")
 target_include_directories(ctrd_pch PUBLIC "${PROJECT_SOURCE_DIR}")
-target_compile_options(ctrd_pch PRIVATE ${CTRD_WARNINGS})
+target_compile_options(ctrd_pch PRIVATE ${CTRD_WARNINGS} ${CTRD_SANITIZE_OPTIONS})
 set(CTRD_COMMON_HEADERS <algorithm> <cstdint> <functional> <map> <memory> <optional> <span> <string>
   <string_view> <utility> <vector> <absl/status/status.h> <absl/status/statusor.h> <absl/time/time.h>
   <fmt/format.h>)
@@ -21,12 +21,12 @@ target_precompile_headers(ctrd_pch PRIVATE ${CTRD_COMMON_HEADERS})
 set(CTRD_TEST_OPTIONS -O0 -U_FORTIFY_SOURCE -DGTEST_HAS_PTHREAD=1)
 add_library(ctrd_test_pch STATIC "${PROJECT_SOURCE_DIR}/packaging/cmake/empty.cc")
 target_include_directories(ctrd_test_pch PUBLIC "${PROJECT_SOURCE_DIR}")
-target_compile_options(ctrd_test_pch PRIVATE ${CTRD_WARNINGS} ${CTRD_TEST_OPTIONS})
+target_compile_options(ctrd_test_pch PRIVATE ${CTRD_WARNINGS} ${CTRD_SANITIZE_OPTIONS} ${CTRD_TEST_OPTIONS})
 target_precompile_headers(ctrd_test_pch PRIVATE ${CTRD_COMMON_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
 
 function(ctrd_configure_target target)
   cmake_parse_arguments(ARG "TEST" "" "" ${ARGN})
-  target_compile_options(${target} PRIVATE ${CTRD_WARNINGS})
+  target_compile_options(${target} PRIVATE ${CTRD_WARNINGS} ${CTRD_SANITIZE_OPTIONS})
   target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}")
   if(ARG_TEST)
     target_compile_options(${target} PRIVATE ${CTRD_TEST_OPTIONS})

@@ -24,7 +24,7 @@ from harness.session import COMBINATIONS, Session  # noqa: E402
 FAILURES = []  # Of this program; what it ends with.
 SMALL = "local.test/small:1"
 SKIPPED = 77
-NEEDED = ["/usr/bin/ctr", "runc"]
+NEEDED = ["/usr/bin/ctr", "runc", "strace"]
 
 
 class NoRegistry:

@@ -200,7 +200,9 @@ def killed_at(where, calls, number):
     """A life during which the daemon is killed as one of its threads makes the call `number` of `calls`. False if no
     thread gets that far."""
     pid = where.session.daemon.pid
-    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", "trace=" + calls,
+    # The threads one by one, not -f: that would follow into shims and runtimes and kill those, too.
+    threads = [word for thread in os.listdir("/proc/%d/task" % pid) for word in ("-p", thread)]
+    tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", *threads, "-e", "trace=" + calls,
                                "-e", "inject=%s:signal=KILL:when=%d" % (calls, number)],
                               stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -234,7 +236,7 @@ def power(arguments):
                 number += 1
             kills += number - 1
         say("killed at %d calls" % kills)
-        where.expect(kills > 10, "the daemon was hardly ever killed")
+        where.expect(kills > 5, "the daemon was hardly ever killed")
 
 
 def steps(arguments):
