@@ -13,6 +13,9 @@
 //
 // All: --address SOCKET --namespace NAME --parent SNAPSHOT [--oci-runtime PATH] [--runtime NAME]
 //      [--prefix WORD] [--timeout SECONDS]
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include <atomic>
 #include <cstdio>
 #include <map>
@@ -22,6 +25,7 @@
 
 #include "CLI/CLI.hpp"
 #include "base/status.h"
+#include "base/unique_fd.h"
 #include "nlohmann/json.hpp"
 #include "tests/bench/task_client.h"
 
@@ -242,10 +246,26 @@ Json Cycle(const Load& load) {
   return {{"call", call}, {"error", ctrd::base::MessageOf(lived)}};
 }
 
+// Not by gRPC, which pauses between attempts: the time until the daemon listens is what we measure.
+bool WaitForListener(const std::string& path, Clock::time_point give_up) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  while (Clock::now() < give_up) {
+    const ctrd::base::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+      return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
 Json Adoption(const Load& load) {
   const auto since = Clock::time_point(
       std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(load.since)));
   const auto give_up = Clock::now() + kAdoption;
+  (void)WaitForListener(load.client.address, give_up);  // Without one the calls below fail.
   TaskClient client(load.client);
   double answered = 0;
   while (Clock::now() < give_up) {

@@ -9,6 +9,7 @@ usage: scale.py --bin-dir DIR [--containers N]    CTRD_SCALE_CONTAINERS is the d
 import os
 import signal
 import sys
+import threading
 import time
 
 import field
@@ -24,8 +25,12 @@ def restart(where, count):
     if os.path.exists(where.session.daemon.address):
         os.unlink(where.session.daemon.address)
     since = time.monotonic()
-    where.session.daemon.start(120)
-    return where.load("adoption", count=count, since=since)
+    starter = threading.Thread(target=where.session.daemon.start, args=(120,))
+    starter.start()  # The client is there before the daemon: what it sees is not rounded by our waiting.
+    try:
+        return where.load("adoption", count=count, since=since)
+    finally:
+        starter.join()
 
 
 def hold(where, count):
