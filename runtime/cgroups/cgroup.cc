@@ -21,7 +21,7 @@ bool IsDirectory(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-// One mounted hierarchy of v1.
+// One mounted hierarchy; on hybrid hosts that of v2 is one more, without controllers.
 struct Hierarchy {
   std::string root;  // Which directory of the hierarchy the mount shows.
   std::string mount_point;
@@ -36,7 +36,8 @@ std::vector<Hierarchy> MountedHierarchies() {
   for (const std::string_view line : Split(*text, '\n')) {
     const std::vector<std::string_view> words = Split(line, ' ');
     const auto dash = std::find(words.begin(), words.end(), "-");
-    if (words.size() < 10 || words.end() - dash < 4 || *(dash + 1) != "cgroup") continue;
+    if (words.size() < 10 || words.end() - dash < 4) continue;
+    if (*(dash + 1) != "cgroup" && *(dash + 1) != "cgroup2") continue;
     Hierarchy hierarchy{.root = std::string(words[3]), .mount_point = std::string(words[4])};
     for (const std::string_view option : Split(*(dash + 3), ',')) {
       hierarchy.controllers.emplace_back(option);

@@ -4,6 +4,7 @@
 #include "runtime/cgroups/cgroup.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -204,6 +205,17 @@ TEST_F(CgroupTest, PathsThatOnlyTheRuntimeCanTellAreNotGuessed) {
        {"", "/", "relative", "system.slice:runc:c1", "/../x", "/nowhere/at/all"}) {
     EXPECT_THAT(Cgroup::AtPath(path), StatusIs(absl::StatusCode::kNotFound)) << path;
   }
+}
+
+TEST_F(CgroupTest, TheUnifiedHierarchyOfAHybridHostCounts) {
+  const std::string path = fmt::format("/cgroup-test-{}", ::getpid());
+  const std::string directory = std::string(kMountPoint) + "/unified" + path;
+  if (HostIsUnified() || ::mkdir(directory.c_str(), 0755) != 0) {
+    GTEST_SKIP() << "needs root, and a host with both kinds of hierarchies";
+  }
+  ASSERT_OK_AND_ASSIGN(const Cgroup cgroup, Cgroup::AtPath(path));
+  cgroup.Remove();
+  EXPECT_NE(::rmdir(directory.c_str()), 0) << "it was left";
 }
 
 TEST(CgroupFile, TextsOfAllKinds) {
