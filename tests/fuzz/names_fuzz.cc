@@ -40,7 +40,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 'r': {
       const auto reference = ctrd::images::Reference::Parse(text);
       if (reference.ok()) {
-        CTRD_FUZZ_CHECK(ctrd::images::Reference::Parse(reference->text()).ok());
+        // No round trip: escapes are undone, and a host may be all of it ("host:tag" reads as a
+        // port).
+        CTRD_FUZZ_CHECK(reference->text().starts_with(reference->hostname()));
       }
       const auto name = ctrd::images::NormalizeName(text);
       if (name.ok()) CTRD_FUZZ_CHECK(*ctrd::images::NormalizeName(*name) == *name);
