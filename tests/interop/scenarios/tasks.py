@@ -4,7 +4,7 @@
 import os
 import re
 
-from harness import images
+from harness import api, images
 
 
 def prepare(registry, archives):
@@ -74,6 +74,7 @@ def detached(s):
     s.ctr("tasks", "exec", "box", "true", name="tasks exec without id")
     s.ctr("tasks", "exec", "-d", "--exec-id", "e5", "box", "sleep", "100", name="tasks exec detached")
     s.ctr("tasks", "kill", "--exec-id", "e5", "-s", "SIGKILL", "box", name="tasks kill exec")
+    api.quiet(s, "Tasks/Wait", container_id="box", exec_id="e5")  # A signal is sent, and then the process ends.
     s.ctr("tasks", "delete", "--exec-id", "e5", "box", name="tasks delete exec")
     s.ctr("tasks", "pause", "box")
     s.expect(s.status_of("box") == "PAUSED", "a paused task says PAUSED")
