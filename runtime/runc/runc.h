@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/event_loop.h"
 #include "runtime/runc/invocation.h"
 #include "runtime/runc/reaper.h"
@@ -81,6 +82,7 @@ class Runc {
   bool HasStateOf(std::string_view id) const;
   // Kills the program of the latest call if it still runs; the call fails then.
   void Abort();
+  const RunningInvocation& latest() const { return latest_; }
   // The verb of the latest call and for how long it runs, "" if it does not.
   std::string Running() const;
   void Pause(std::string_view id, Done done);

@@ -108,6 +108,7 @@ class Container {
   static Async<absl::Status> RunExec(Ptr self, std::shared_ptr<Process> process);
   static Async<absl::StatusOr<ExitRecord>> DeleteInit(Ptr self);
   static Async<absl::StatusOr<ExitRecord>> DeleteExec(Ptr self, std::shared_ptr<Process> process);
+  static void EndStuckCall(const Ptr& self);
   static Async<absl::Status> KillInit(Ptr self, uint32_t signal, bool all);
   static Detached InitExited(Ptr self, runc::Exit exit);
   static Async<bool> EndExecs(Ptr self);

@@ -17,6 +17,7 @@
 namespace ctrd::runtime::shim {
 namespace {
 
+constexpr absl::Duration kStuck = absl::Seconds(5);
 constexpr absl::Duration kDrain = absl::Seconds(10);
 
 }  // namespace
@@ -106,7 +107,15 @@ Async<absl::Status> Container::Kill(Ptr self, std::string exec_id, uint32_t sign
   co_return base::Annotate(error, "exec kill error");
 }
 
+// Calls wait for each other, and a runtime that hangs keeps them all waiting: start, say, on a hook
+// that never ends. Who sends SIGKILL wants the container gone and ends such a call, too.
+void Container::EndStuckCall(const Ptr& self) {
+  const runc::RunningInvocation call = self->runc_.latest();
+  if (call.running()) self->shim_.loop->After(kStuck, [call] { call.Kill(); });
+}
+
 Async<absl::Status> Container::KillInit(Ptr self, uint32_t signal, bool all) {
+  if (signal == SIGKILL) EndStuckCall(self);
   const AsyncMutex::Guard guard = co_await self->init_->mutex.Acquire();
   if (self->deleted()) co_return base::NotFound("cannot kill a deleted process");
   if (self->init_->state == State::kStopped && !all) {
@@ -114,6 +123,7 @@ Async<absl::Status> Container::KillInit(Ptr self, uint32_t signal, bool all) {
   }
   Completion<absl::Status> killed;
   self->runc_.Kill(self->id(), signal, all, killed.callback());
+  if (signal == SIGKILL) EndStuckCall(self);
   co_return co_await killed;
 }
 

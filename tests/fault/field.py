@@ -139,11 +139,11 @@ class Field:
 
     def check_clean(self, when, ids=(), seconds=20):
         """Fails the test when anything is there that was not there at the beginning."""
-        self.session.collect()
         left = {}
 
         def clean():
             left.clear()
+            self.session.collect()
             now = self.holdings()
             now["sockets"] = self.sockets_of(ids)
             for kind, values in now.items():

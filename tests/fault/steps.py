@@ -40,7 +40,6 @@ if [ "$number" = "$at" ]; then
 fi
 exec %(program)s "$@"
 """
-# A hang is for create: what else hangs keeps its container until somebody ends the runtime's process.
 RUNTIME_FAULTS = ["fail", "die", "hang", "shim-dies", "after-fail", "after-die", "after-shim-dies"]
 # The shim's program: $action is its last word.
 SHIM_WRAPPER = """#!/bin/sh
@@ -130,8 +129,6 @@ def runtime(arguments):
         where.expect(not ended["call"], "a life without faults fails: %s" % ended)
         for number, name in enumerate(verbs, 1):
             for what in RUNTIME_FAULTS:
-                if what == "hang" and name != "create":
-                    continue
                 plan.set("%d %s" % (number, what))
                 ended = live_and_remove(where, oci_runtime=plan.path)
                 where.expect(len(plan.calls()) >= number, "%s %s: the step was not reached" % (name, what))
