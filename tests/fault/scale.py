@@ -82,7 +82,6 @@ def scale(arguments):
         say("restart with %d: Debian's: answer %.0f ms, adopted %.0f ms; ours: answer %.0f ms, adopted %.0f ms; "
             "ratio %.2f, budget 0.3" % (count, theirs["answered"], theirs["adopted"], ours["answered"],
                                         ours["adopted"], ratio))
-        where.expect(ratio < 1, "adoption is slower than Debian's")
         one_mute_one_dead(where, count, ours)
         where.load("remove", clients=CLIENTS, count=count, prefix=PREFIX)
         where.check_clean("at the end", [PREFIX + str(number) for number in range(count)])
