@@ -203,7 +203,11 @@ absl::StatusOr<Exit> ShimCommands::Delete(const std::string& binary, const Bundl
   spawn.argv.push_back("delete");
   spawn.environment = Environment(bundle);
   spawn.working_directory = bundle.path;
-  ASSIGN_OR_RETURN(const SeparateOutput output, RunSeparately(std::move(spawn), "", deadline));
+  ASSIGN_OR_RETURN(SeparateOutput output, RunSeparately(spawn, "", deadline));
+  // Somebody killed it amid its work, for want of memory say: nobody else would finish that.
+  if (output.exit_code == 128 + SIGKILL) {
+    ASSIGN_OR_RETURN(output, RunSeparately(std::move(spawn), "", deadline));
+  }
   if (!output.errors.empty()) {
     base::LogWarn(
         "warnings while cleaning up dead shim",
