@@ -5,8 +5,8 @@
 #   make run     the main job, shown: a daemon, an image, a container (needs root)
 #   make test    every test; those of the live daemon need root
 #   make bench   side by side with Debian's containerd (needs root)
-#   make fuzz    the fuzzers, FUZZ_SECONDS each (60), with a new seed
-#   make soak    2,000 cycles with random kills, 300 containers and a restart (needs root)
+#   make fuzz    the fuzzers, FUZZ_SECONDS each (600), with a new seed
+#   make soak    20,000 cycles with random kills, 1,000 containers and a restart (needs root)
 #   make package a .deb in build/release
 #   make clean   removes build/
 #
@@ -47,7 +47,7 @@ bench: build
 	$(INSTALL) run test
 	python3 tests/bench/bench.py --bin-dir $(BUILD)/bin
 
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= $(shell date +%s)
 fuzz: $(BUILD)/build.ninja
 	cmake --build --preset $(PRESET) --parallel $(JOBS) --target fuzzers
@@ -57,8 +57,8 @@ fuzz: $(BUILD)/build.ninja
 soak: build
 	cmake --build --preset $(PRESET) --parallel $(JOBS) --target task_load
 	$(INSTALL) run test
-	python3 tests/fault/churn.py --bin-dir $(BUILD)/bin --cycles 2000
-	python3 tests/fault/scale.py --bin-dir $(BUILD)/bin --containers 300
+	python3 tests/fault/churn.py --bin-dir $(BUILD)/bin --cycles 20000 --limit 7200
+	python3 tests/fault/scale.py --bin-dir $(BUILD)/bin --containers 1000 --limit 3600
 
 package: build
 	$(INSTALL) package

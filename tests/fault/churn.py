@@ -3,7 +3,7 @@
 """Containers made, used and removed at concurrency 8 while shims and the daemon are killed at random.
 At the end nothing is left of them, and the daemon weighs and holds what it did before.
 
-usage: churn.py --bin-dir DIR [--cycles N] [--seed N]    CTRD_CHURN_CYCLES is the default of N
+usage: churn.py --bin-dir DIR [--cycles N] [--seed N] [--limit SECONDS]    CTRD_CHURN_CYCLES is the default of N
 """
 
 import os
@@ -85,5 +85,5 @@ def churn(arguments):
 
 if __name__ == "__main__":
     sys.exit(field.main("churn", churn, 1700, [
-        ("--cycles", int, int(os.environ.get("CTRD_CHURN_CYCLES", "200"))),
+        ("--cycles", int, int(os.environ.get("CTRD_CHURN_CYCLES", "2000"))),
         ("--seed", int, int.from_bytes(os.urandom(3), "big"))]))

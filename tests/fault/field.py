@@ -198,6 +198,7 @@ def main(name, test, seconds, options=()):
     parser.add_argument("--bin-dir", required=True)
     for flag, kind, default in options:
         parser.add_argument(flag, type=kind, default=default)
+    parser.add_argument("--limit", type=int, default=seconds, help="seconds")
     arguments = parser.parse_args()
     missing = [program for program in NEEDED if shutil.which(program) is None]
     if os.geteuid() != 0 or missing:
@@ -205,7 +206,7 @@ def main(name, test, seconds, options=()):
         return SKIPPED
     started = time.monotonic()
     try:
-        with watchdog(seconds):
+        with watchdog(arguments.limit):
             test(arguments)
     except Exception:
         FAILURES.append(traceback.format_exc())

@@ -3,7 +3,7 @@
 """Many containers, a daemon that is killed and started again: its API answers at once and all are adopted,
 sooner than by Debian's in the same run; a shim that is mute and one that died delay nobody.
 
-usage: scale.py --bin-dir DIR [--containers N]    CTRD_SCALE_CONTAINERS is the default of N
+usage: scale.py --bin-dir DIR [--containers N] [--limit SECONDS]    CTRD_SCALE_CONTAINERS is the default of N
 """
 
 import os
@@ -89,4 +89,4 @@ def scale(arguments):
 
 if __name__ == "__main__":
     sys.exit(field.main("scale", scale, 1700, [
-        ("--containers", int, int(os.environ.get("CTRD_SCALE_CONTAINERS", "40")))]))
+        ("--containers", int, int(os.environ.get("CTRD_SCALE_CONTAINERS", "300")))]))
