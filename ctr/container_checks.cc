@@ -4,6 +4,8 @@
 #include "base/identifiers.h"
 #include "ctr/container_flags.h"
 #include "ctr/flag_values.h"
+#include "ctr/transfer.h"
+#include "types/runtimeoptions/v1/api.pb.h"
 
 namespace ctrd::ctr {
 namespace {
@@ -130,6 +132,16 @@ absl::StatusOr<containerd::runc::v1::Options> RuncOptions(const Invocation& invo
   options.set_systemd_cgroup(systemd);
   options.set_root(invocation.Text("runc-root"));
   return options;
+}
+
+absl::StatusOr<std::optional<google::protobuf::Any>> RuntimeOptions(const Invocation& invocation) {
+  ASSIGN_OR_RETURN(const auto runc_options, RuncOptions(invocation));
+  if (invocation.Text("runtime") == kDefaultRuntime) return PackBare(runc_options);
+  const std::string path = invocation.Text("runtime-config-path");
+  if (path.empty()) return std::nullopt;
+  runtimeoptions::v1::Options options;
+  options.set_config_path(path);
+  return PackBare(options);
 }
 
 }  // namespace ctrd::ctr

@@ -16,7 +16,6 @@
 #include "ctr/unpack.h"
 #include "services/containers/v1/containers.grpc.pb.h"
 #include "services/snapshots/v1/snapshots.grpc.pb.h"
-#include "types/runtimeoptions/v1/api.pb.h"
 
 namespace ctrd::ctr {
 namespace {
@@ -132,17 +131,9 @@ absl::Status RemoveSnapshot(const Client& client, const api::Container& containe
 }
 
 absl::Status SetRuntime(const Invocation& invocation, api::Container& container) {
-  const std::string runtime = invocation.Text("runtime");
-  container.mutable_runtime()->set_name(runtime);
-  ASSIGN_OR_RETURN(const auto options, RuncOptions(invocation));
-  if (const std::string path = invocation.Text("runtime-config-path");
-      !path.empty() && runtime != kDefaultRuntime) {
-    runtimeoptions::v1::Options generic;
-    generic.set_config_path(path);
-    *container.mutable_runtime()->mutable_options() = PackBare(generic);
-  } else {
-    *container.mutable_runtime()->mutable_options() = PackBare(options);
-  }
+  container.mutable_runtime()->set_name(invocation.Text("runtime"));
+  ASSIGN_OR_RETURN(auto options, RuntimeOptions(invocation));
+  if (options) *container.mutable_runtime()->mutable_options() = *std::move(options);
   return absl::OkStatus();
 }
 

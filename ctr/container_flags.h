@@ -2,6 +2,8 @@
 // What `run` and `containers create` have in common: their flags, and the container they describe.
 #pragma once
 
+#include <google/protobuf/any.pb.h>
+
 #include <map>
 #include <optional>
 #include <string>
@@ -59,7 +61,11 @@ struct SpecSource {
 // Applies image and flags in the order of docs/formats/runtime-spec.md. With --config: the file.
 absl::StatusOr<runtime::Spec> MakeSpec(const Invocation& invocation, const SpecSource& source);
 
-// Options for the runc shim.
+// Options for the runc shim. An error when flags of runc are given with another runtime.
 absl::StatusOr<containerd::runc::v1::Options> RuncOptions(const Invocation& invocation);
+
+// What the runtime of the flags is told. Runtimes other than runc's know the general kind only, a
+// path; without one they are told nothing, as they refuse a kind that is not theirs.
+absl::StatusOr<std::optional<google::protobuf::Any>> RuntimeOptions(const Invocation& invocation);
 
 }  // namespace ctrd::ctr

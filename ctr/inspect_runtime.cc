@@ -29,11 +29,11 @@ Json Decoded(const google::protobuf::Any& any) {
 }
 
 absl::Status InspectRuntime(Invocation& invocation) {
-  ASSIGN_OR_RETURN(const auto options, RuncOptions(invocation));
+  ASSIGN_OR_RETURN(auto options, RuntimeOptions(invocation));
   ASSIGN_OR_RETURN(Client client, Client::Connect(invocation));
   containerd::types::RuntimeRequest runtime;
   runtime.set_runtime_path(invocation.Text("runtime"));
-  *runtime.mutable_options() = PackBare(options);
+  if (options) *runtime.mutable_options() = *std::move(options);
   api::PluginInfoRequest request;
   request.set_type("io.containerd.runtime.v2");
   request.set_id("task");
