@@ -76,8 +76,9 @@ def start(s, name, runtime=NAME, label=None):
 
 def life(s, how, runtime):
     run = ("run", "--rm", "--runtime", runtime)
-    s.ctr(*run, IMAGE, "once", "sh", "-c", "echo out; echo err >&2; exit 5", name=how + ": run")
-    shown = s.ctr(*run, IMAGE, "kernel", "cat", "/proc/version", name=how + ": version of the kernel")
+    # The 1.6 client loses what a process wrote right before its end, hence the pauses.
+    s.ctr(*run, IMAGE, "once", "sh", "-c", "echo out; echo err >&2; sleep 0.3; exit 5", name=how + ": run")
+    shown = s.ctr(*run, IMAGE, "kernel", "sh", "-c", "cat /proc/version; sleep 0.3", name=how + ": version of the kernel")
     s.expect("Linux version 4.4.0" in shown.out, "gVisor's own kernel answers: %s" % shown)
     # This runsc does not hear of the end of a pipe, with Debian's daemon neither.
     fed = s.ctr(*run, IMAGE, "fed", "sh", "-c", "head -c 50000; sleep 0.2", stdin=b"line\n" * 10000, compare="code",
@@ -89,7 +90,7 @@ def life(s, how, runtime):
     s.expect("runsc" in machine.command_line(pid), "the task is a sandbox: %s" % machine.command_line(pid))
     record = s.info("containers", "box")["Runtime"]
     s.expect(record.get("Name") == runtime and not record.get("Options"), "no options of another runtime: %s" % record)
-    s.ctr("tasks", "exec", "--exec-id", "e", "box", "sh", "-c", "echo inside; exit 4", name=how + ": exec")
+    s.ctr("tasks", "exec", "--exec-id", "e", "box", "sh", "-c", "echo inside; sleep 0.3; exit 4", name=how + ": exec")
     s.ctr("tasks", "exec", "--exec-id", "f", "box", "/no/such/program", compare="code", name=how + ": exec of nothing")
     terminal(s, how + ": exec on a terminal", "tasks", "exec", "-t", "--exec-id", "t", "box")
     s.ctr("tasks", "ps", "box", compare="code", name=how + ": ps")
@@ -113,7 +114,7 @@ def life(s, how, runtime):
 
 
 def terminal(s, name, *arguments):
-    """A size comes in, a line is typed, a status goes out. (The 1.6 client loses what comes right before the end.)"""
+    """A size comes in, a line is typed, a status goes out."""
     size = "until [ \"$(stty size 2>/dev/null)\" = '33 77' ]; do sleep 0.05; done; stty size; "
     script = size + "read line; echo got $line; sleep 0.5; exit 6"
     client = Terminal(s.command(*arguments, "sh", "-c", script))
@@ -131,7 +132,7 @@ def restart(s):
     s.daemon.start()
     s.wait_for_status("stays", "RUNNING")
     s.expect(s.pid_of("stays") == stays, "it is the one of before")
-    s.ctr("tasks", "exec", "--exec-id", "e", "stays", "echo", "inside", name="exec after the restart")
+    s.ctr("tasks", "exec", "--exec-id", "e", "stays", "sh", "-c", "echo inside; sleep 0.3", name="exec after the restart")
     waiting = api.start(s, "Tasks/Wait", container_id="stays")
     s.ctr("tasks", "kill", "-s", "SIGKILL", "stays", name="kill after the restart")
     api.record(s, "wait after the restart", "Tasks/Wait", api.finish(waiting))

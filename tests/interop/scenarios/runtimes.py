@@ -58,10 +58,11 @@ def program(s, name, text):
 
 def life(s, name, flags, image):
     """Run, exec, pause, resume, kill, delete, with `name` in the names of the steps. image: what follows the flags."""
-    s.run("--rm", *flags("echo out; echo err >&2; exit 5"), *image, "once", *command(image, "echo out; echo err >&2; exit 5"),
-          name=name + ": run")
+    # The 1.6 client loses what a process wrote right before its end, hence the pauses.
+    once = "echo out; echo err >&2; sleep 0.3; exit 5"
+    s.run("--rm", *flags(once), *image, "once", *command(image, once), name=name + ": run")
     s.run("-d", *flags(LOOP), *image, "life", *command(image, LOOP), name=name + ": run -d")
-    s.ctr("tasks", "exec", "--exec-id", "e", "life", "sh", "-c", "echo inside; exit 4", name=name + ": exec")
+    s.ctr("tasks", "exec", "--exec-id", "e", "life", "sh", "-c", "echo inside; sleep 0.3; exit 4", name=name + ": exec")
     s.ctr("tasks", "exec", "--exec-id", "f", "life", "/no/such/program", compare="code", name=name + ": exec of nothing")
     s.ctr("tasks", "ps", "life", compare="code", name=name + ": ps")
     s.ctr("tasks", "pause", "life", name=name + ": pause")
@@ -148,9 +149,9 @@ def other_root(s):
 def older_shim(s):
     """containerd-shim-runc-v1 of Debian's package: the protocol's first generation."""
     flags = ["--runtime", "/usr/bin/containerd-shim-runc-v1"]
-    s.ctr("run", "--rm", *flags, IMAGE, "old", "sh", "-c", "echo out; exit 5", name="run with a shim of version 1")
+    s.ctr("run", "--rm", *flags, IMAGE, "old", "sh", "-c", "echo out; sleep 0.3; exit 5", name="run with a shim of version 1")
     s.ctr("run", "-d", *flags, IMAGE, "old", "sh", "-c", LOOP, name="run -d with a shim of version 1")
-    s.ctr("tasks", "exec", "--exec-id", "e", "old", "sh", "-c", "echo inside; exit 4", name="exec with a shim of version 1")
+    s.ctr("tasks", "exec", "--exec-id", "e", "old", "sh", "-c", "echo inside; sleep 0.3; exit 4", name="exec with a shim of version 1")
     s.ctr("tasks", "kill", "old", name="kill with a shim of version 1")
     s.wait_for_status("old", "STOPPED")
     s.ctr("tasks", "rm", "old", name="rm with a shim of version 1")

@@ -16,7 +16,8 @@ def prepare(registry, archives):
 def scenario(s):
     s.names[s.archives] = "ARCHIVES"
     s.quiet("images", "import", os.path.join(s.archives, "small.tar"), client="reference")
-    s.run("--rm", IMAGE, "c1", "sh", "-c", "echo out; echo err >&2; exit 7", name="run --rm")
+    # The 1.6 client loses what a process wrote right before its end, hence the pauses.
+    s.run("--rm", IMAGE, "c1", "sh", "-c", "echo out; echo err >&2; sleep 0.3; exit 7", name="run --rm")
     s.run("--rm", IMAGE, "c2", "/no/such/program", name="run missing program")
     s.run("-d", IMAGE, "box", "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done", name="run -d")
     shims = machine.shims([s.namespace])
@@ -25,7 +26,7 @@ def scenario(s):
         program = os.readlink("/proc/%d/exe" % shims[0])
         ours = os.path.realpath(os.path.join(s.bin_dir, "containerd-shim-runc-v2"))
         s.expect((program == ours) == (s.combination.shim == "ours"), "the right shim runs: %s" % program)
-    s.ctr("tasks", "exec", "--exec-id", "e1", "box", "sh", "-c", "echo exec; exit 5", name="exec")
+    s.ctr("tasks", "exec", "--exec-id", "e1", "box", "sh", "-c", "echo exec; sleep 0.3; exit 5", name="exec")
     s.ctr("tasks", "exec", "--exec-id", "e2", "box", "/no/such/program", name="exec missing program")
     s.ctr("tasks", "pause", "box")
     s.expect(s.status_of("box") == "PAUSED", "paused")
@@ -38,7 +39,7 @@ def scenario(s):
     s.daemon.kill()
     s.daemon.start()
     s.wait_for_status("box", "RUNNING")
-    s.ctr("tasks", "exec", "--exec-id", "e3", "box", "echo", "after restart", name="exec after restart")
+    s.ctr("tasks", "exec", "--exec-id", "e3", "box", "sh", "-c", "echo after restart; sleep 0.3", name="exec after restart")
     s.ctr("tasks", "kill", "-s", "SIGKILL", "box", name="kill -9")
     s.wait_for_status("box", "STOPPED")
     s.ctr("tasks", "rm", "box", name="rm")
