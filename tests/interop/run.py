@@ -104,7 +104,8 @@ def main():
         os.makedirs(archives)
         scenario.prepare(registry, archives)
         bin_dir = os.path.abspath(options.bin_dir)
-        reference, failures = play(scenario, COMBINATIONS["reference"], bin_dir, registry, archives)
+        combination = COMBINATIONS[options.combination]
+        reference, failures = play(scenario, combination.beside, bin_dir, registry, archives)
         if options.show:
             for step in reference:
                 print("=== %.1f s: %s: ctr %s -> %s\n%s--- stderr\n%s" % (step.at, step.name, step.command, step.code,
@@ -112,7 +113,7 @@ def main():
         if failures:
             print("Debian's containerd did not do what the scenario says:\n" + "\n".join(failures))
             return 1
-        other, failures = play(scenario, COMBINATIONS[options.combination], bin_dir, registry, archives)
+        other, failures = play(scenario, combination, bin_dir, registry, archives)
     finally:
         registry.stop()
         shutil.rmtree(folder)

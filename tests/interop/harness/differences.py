@@ -47,7 +47,8 @@ class Permitted:
 
 OUR_CLIENT = ("our-client", "our-client-on-reference")
 
-OUR_DAEMON = ("stock-client", "our-client", "stock-shim-by-path", "stock-shim-absolute")
+OLDER_SHIM = ("older-shim-by-path", "older-shim-absolute")
+OUR_DAEMON = ("stock-client", "our-client", "stock-shim-by-path", "stock-shim-absolute") + OLDER_SHIM
 OUR_SHIM = ("stock-client", "our-client", "our-shim-by-path", "our-shim-absolute")
 TRANSFER = ("our-client",)  # Our client on our daemon: since 2.0 the daemon pulls, pushes, imports and exports.
 

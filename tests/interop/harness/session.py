@@ -13,18 +13,28 @@ from harness import audit, machine, normalise
 from harness.daemon import Daemon
 
 REFERENCE_BIN = "/usr/bin"
-SHIM = "containerd-shim-runc-v2"
+DEFAULT_RUNTIME = "io.containerd.runc.v2"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclasses.dataclass(frozen=True)
 class Combination:
-    """Who plays: "ours" or "reference". shim_by: how the daemon learns of the shim, "path" or "absolute"."""
+    """Who plays: "ours" or "reference". shim_by: how the daemon learns of the shim, "path" or "absolute".
+    runtime: its name; those of another than runc.v2 are compared to Debian's daemon with the same."""
     name: str
     client: str = "reference"
     daemon: str = "reference"
     shim: str = "reference"
     shim_by: str = "path"
+    runtime: str = DEFAULT_RUNTIME
+
+    @property
+    def shim_program(self):
+        return "containerd-shim-" + "-".join(self.runtime.split(".")[-2:])
+
+    @property
+    def beside(self):
+        return Combination("reference", runtime=self.runtime)
 
 
 COMBINATIONS = {combination.name: combination for combination in [
@@ -36,6 +46,8 @@ COMBINATIONS = {combination.name: combination for combination in [
     Combination("our-shim-absolute", shim="ours", shim_by="absolute"),
     Combination("stock-shim-by-path", daemon="ours"),
     Combination("stock-shim-absolute", daemon="ours", shim_by="absolute"),
+    Combination("older-shim-by-path", daemon="ours", runtime="io.containerd.runc.v1"),
+    Combination("older-shim-absolute", daemon="ours", shim_by="absolute", runtime="io.containerd.runc.v1"),
 ]}
 
 
@@ -98,10 +110,12 @@ class Session:
         return program
 
     def _path(self):
-        shim = os.path.join(self._bin(self.combination.shim), SHIM)
+        shim = os.path.join(self._bin(self.combination.shim), self.combination.shim_program)
+        if self.combination.runtime != DEFAULT_RUNTIME:
+            self.runtime_flags = ["--runtime", self.combination.runtime]
         if self.combination.shim_by == "absolute":
             self.runtime_flags = ["--runtime", shim]
-            self.names[shim] = "io.containerd.runc.v2"
+            self.names[shim] = self.combination.runtime
             empty = os.path.join(self.folder, "without-shim")
             os.makedirs(empty)
             for program in ("runc", "mount", "umount", "modprobe"):
