@@ -4,6 +4,7 @@ run, are fed, paused, limited, killed by the kernel, and outlive the daemon."""
 
 import os
 import re
+import shutil
 import subprocess
 
 from harness import images, machine
@@ -11,6 +12,10 @@ from harness.session import Result
 
 NEEDED = ["dockerd", "docker"]
 LOOP = "trap 'exit 3' TERM; while :; do sleep 0.05; done"
+# As on a machine where it may neither make virtual machines nor write cgroups.
+RUNSC = """#!/bin/sh
+exec runsc --platform=ptrace --network=none --ignore-cgroups "$@"
+"""
 
 
 def prepare(registry, archives):
@@ -26,12 +31,15 @@ class Engine:
         os.makedirs(self.folder)
         self.host = "unix://%s/docker.sock" % self.folder
         path = lambda name: os.path.join(self.folder, name)  # noqa: E731
+        with open(path("runsc"), "w", encoding="utf-8") as runsc:
+            runsc.write(RUNSC)
+        os.chmod(path("runsc"), 0o755)
         with open(path("log"), "wb") as log:
             self.process = subprocess.Popen(
                 ["dockerd", "--containerd", s.daemon.address, "--data-root", path("data"), "--exec-root", path("exec"),
                  "--pidfile", path("pid"), "-H", self.host, "--bridge", "none", "--iptables=false", "--ip6tables=false",
                  "--containerd-namespace", s.namespace, "--containerd-plugins-namespace", s.namespace + "-p",
-                 "--cgroup-parent", "/" + s.namespace],
+                 "--cgroup-parent", "/" + s.namespace, "--add-runtime", "runsc=" + path("runsc")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             machine.wait_until("dockerd", self.answers)
@@ -49,10 +57,10 @@ class Engine:
                               capture_output=True, timeout=60, check=False)
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def __call__(self, name, *arguments, stdin=b""):
+    def __call__(self, name, *arguments, stdin=b"", compare="text"):
         result = self.quiet(*arguments, stdin=stdin)
         result.out = re.sub(r"^[0-9a-f]{64}$", "ID", result.out, flags=re.M)
-        self.s.record(name, "docker " + " ".join(arguments), result)
+        self.s.record(name, "docker " + " ".join(arguments), result, compare)
         return result
 
     def state(self, name, what):
@@ -74,6 +82,8 @@ def scenario(s):
         docker("pull", "pull", "-q", image)
         life(s, docker, ("--network", "none", image))
         limits(docker, ("--network", "none", image))
+        build(s, docker, image)
+        gvisor(s, docker, ("--network", "none", image))
         restart(s, docker, ("--network", "none", image))
         docker("nothing is left", "ps", "-aq")
     finally:
@@ -115,6 +125,35 @@ def limits(docker, run):
     docker("rm of it", "rm", "fat")
     docker("too many processes", "run", "--rm", "--pids-limit", "4", *run, "sh", "-c",
            "for i in 1 2 3 4 5 6; do sleep 1 & done")
+
+
+def build(s, docker, image):
+    """Each RUN is a container of the builder's."""
+    file = "FROM %s\nENV C=d\nRUN echo made > /made && cat /hello\nRUN cat /made; echo $C >> /made\n" % image
+    flags = ("-q", "--force-rm", "--network", "none")
+    # It names ids.
+    built = docker("build", "build", *flags, "-t", "built", "-", stdin=file.encode(), compare="code")
+    docker("run what was built", "run", "--rm", "--network", "none", "built", "cat", "/made")
+    failed = docker("build that fails", "build", *flags, "-", stdin=file.encode() + b"RUN exit 9\n", compare="code")
+    s.expect(built.code == 0 and failed.code != 0 and "returned a non-zero code: 9" in failed.err,
+             "builds: %s %s" % (built, failed))
+
+
+def gvisor(s, docker, run):
+    """Another OCI runtime, as the engine's documents have it for gVisor."""
+    if not shutil.which("runsc"):
+        print("skipped: runsc is not installed")
+        return
+    run = ("--runtime", "runsc") + run
+    shown = docker("run in gVisor", "run", "--rm", *run, "cat", "/proc/version")
+    s.expect("Linux version 4.4.0" in shown.out, "gVisor's own kernel answers: %s" % shown)
+    docker("run -d in gVisor", "run", "-d", "--name", "sandbox", *run, "sh", "-c", LOOP)
+    docker("exec in gVisor", "exec", "sandbox", "sh", "-c", "echo inside; exit 5")
+    docker("pause in gVisor", "pause", "sandbox")
+    docker("unpause in gVisor", "unpause", "sandbox")
+    docker("stop in gVisor", "stop", "sandbox")
+    docker("the status of the stopped in gVisor", "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "sandbox")
+    docker("rm in gVisor", "rm", "sandbox")
 
 
 def restart(s, docker, run):
