@@ -40,6 +40,7 @@ run: build
 
 test: all
 	$(INSTALL) run test
+	packaging/fetch-vm-kernel.sh build/vm-kernel || echo "the tests in a virtual machine will be skipped"
 	cd $(BUILD) && ctest --output-on-failure --no-label-summary
 
 bench: build

@@ -3,7 +3,7 @@
 """Runs one scenario twice, with Debian's containerd and with a combination of its programs and ours,
 and compares step by step: exit code, standard output, standard error.
 
-usage: run.py --scenario NAME --combination NAME --bin-dir DIR [--show]
+usage: run.py --scenario NAME --combination NAME --bin-dir DIR [--seconds NUMBER] [--show]
 
 Exit status 0: the same, but for the rows of harness/differences.py; 1: not; 77: cannot run here.
 CTRD_INTEROP_KEEP=1 keeps the logs.
@@ -84,6 +84,7 @@ def main():
     parser.add_argument("--scenario", required=True)
     parser.add_argument("--combination", required=True, choices=sorted(COMBINATIONS))
     parser.add_argument("--bin-dir", required=True)
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="after these it gives up")
     parser.add_argument("--show", action="store_true", help="print the reference's transcript")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -96,7 +97,7 @@ def main():
             return 77
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, give_up)
-    signal.alarm(SECONDS)
+    signal.alarm(options.seconds)
     folder = tempfile.mkdtemp(prefix="ctrd-it-registry-")
     registry = Registry(os.path.join(folder, "registry"))
     try:

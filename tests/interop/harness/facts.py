@@ -40,7 +40,7 @@ def play(function, rig):
     return None
 
 
-def main(description, modules):
+def main(description, modules, combination="our-client", seconds=SECONDS):
     """Plays the tests of `modules`; the exit status."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--bin-dir", required=True)
@@ -49,11 +49,11 @@ def main(description, modules):
     if os.geteuid() != 0 or not shutil.which("runc") or not os.path.exists("/usr/bin/ctr"):
         print("skipped: needs root, runc and Debian's ctr")
         return 77
-    machine.end_in_time(SECONDS)
+    machine.end_in_time(seconds)
     folder = tempfile.mkdtemp(prefix="ctrd-it-facts-")
     failures, count = [], 0
     try:
-        with Session(COMBINATIONS["our-client"], os.path.abspath(options.bin_dir),
+        with Session(COMBINATIONS[combination], os.path.abspath(options.bin_dir),
                      SimpleNamespace(host="no-registry"), folder) as session:
             rig = Rig(session, folder)
             for function in tests(modules, options.only):
