@@ -64,6 +64,15 @@ def test_metrics_by_either_client(rig):
     expect(names["ours"] == names["reference"] and "memory.swap_limit" in names["ours"], str(names))
 
 
+def test_controllers(rig):
+    """a container's cgroup has every controller that the kernel has, and hands none down"""
+    inside.start(rig, rig.image())
+    folder = folder_of(rig, "box")
+    for name in ("cgroup.controllers", "cgroup.subtree_control"):
+        expected = inside.value("/sys/fs/cgroup", "cgroup.controllers") if name == "cgroup.controllers" else ""
+        expect(inside.value(folder, name) == expected, "%s: %s" % (name, inside.value(folder, name)))
+
+
 def test_limits(rig):
     """limits of memory, processor and processes, set at first and updated"""
     inside.start(rig, "--memory-limit", str(MEMORY), "--cpus", "0.5", "--cpu-shares", "512", rig.image())
