@@ -33,12 +33,19 @@ def label_of(rig, container):
     return machine.read("/proc/%d/attr/current" % rig.session.pid_of(container)).decode().strip("\n\0")
 
 
+def confined(rig, image):
+    """A container "box" under the default profile, made by our client."""
+    done = rig.run("-d", "--null-io", "--apparmor-default-profile", PROFILE, image, "box", "sh", "-c", inside.LOOP,
+                   client="ours")
+    expect(done.code == 0, "%s" % done)
+    rig.wait_for_file("box", "/ready")
+
+
 def test_default_profile(rig):
     """our client makes and loads the default profile, and the container is confined by it, execs too"""
     image = rig.image()
     expect(PROFILE not in loaded(), "it is there before")
-    done = rig.run("-d", "--null-io", "--apparmor-default-profile", PROFILE, image, "box", "sh", "-c", inside.LOOP, client="ours")
-    expect(done.code == 0, "%s" % done)
+    confined(rig, image)
     expect(PROFILE in loaded(), "it is loaded: %s" % loaded())
     expect(label_of(rig, "box") == PROFILE + " (enforce)", label_of(rig, "box"))
     done = rig.execute("box", "cat", "/proc/self/attr/current")
@@ -48,10 +55,9 @@ def test_default_profile(rig):
 
 def test_signals(rig):
     """a confined container can be killed by its own processes and by the runtime, and pauses"""
-    done = rig.run("-d", "--null-io", "--apparmor-default-profile", PROFILE, rig.image(), "box", "sh", "-c", inside.LOOP, client="ours")
-    expect(done.code == 0, "%s" % done)
-    rig.wait_for_file("box", "/ready")
-    expect(rig.execute("box", "sh", "-c", "sleep 1000 & kill -9 $! && wait $!; echo $?").out == "137\n", "its own process")
+    confined(rig, rig.image())
+    done = rig.execute("box", "sh", "-c", "sleep 1000 & kill -9 $! && wait $!; echo $?")
+    expect(done.out == "137\n", "its own process: %s" % done)
     for command in ("pause", "resume"):
         expect(rig.ctr("tasks", command, "box").code == 0, command)
     expect(rig.ctr("tasks", "kill", "box").code == 0, "kill")
@@ -61,7 +67,7 @@ def test_signals(rig):
 
 
 def outcomes(rig, image, flags, client):
-    """name -> what came of it, of all SCRIPTS in a container that has every right but those that a profile takes."""
+    """name -> what came of it, of all SCRIPTS in a container that may mount, were it not for a profile."""
     told = "".join("echo '=%s='; ( %s ) 2>&1; echo $?; " % pair for pair in SCRIPTS.items())
     done = rig.run("--rm", "--cap-add", "CAP_SYS_ADMIN", *flags, image, "box", "sh", "-c", told, client=client, timeout=60)
     expect(done.code == 0, "%s" % done)

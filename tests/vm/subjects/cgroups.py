@@ -26,7 +26,8 @@ def metrics(rig, container):
 
 
 def update(rig, container, **resources):
-    done = api.quiet(rig.session, "Tasks/Update", container_id=container, resources=api.any_json("LinuxResources", resources))
+    done = api.quiet(rig.session, "Tasks/Update", container_id=container,
+                     resources=api.any_json("LinuxResources", resources))
     expect(done.code == 0, done.err)
 
 

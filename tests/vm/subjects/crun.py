@@ -83,7 +83,8 @@ def test_errors(rig):
     """what crun complains of reaches the client"""
     image = rig.image()
     done = rig.run("--rm", "--runc-binary", "crun", image, "none", "/no/such/program")
-    expect(done.code == 1 and "OCI runtime create failed" in done.err and "No such file or directory" in done.err, "%s" % done)
+    expect(done.code == 1, "%s" % done)
+    expect("OCI runtime create failed" in done.err and "No such file or directory" in done.err, done.err)
     # Our client writes the version of specifications that 2.3's does, and Debian's crun is older than that.
     done = rig.run("--rm", "--runc-binary", "crun", image, "none", "true", client="ours")
     expect(done.code == 1 and "OCI runtime create failed: unknown version specified" in done.err, "%s" % done)

@@ -29,14 +29,14 @@ def save_and_restore(rig, saver, restorer):
     rig.ctr("images", "rm", "--sync", name)
 
 
-def test_restore(rig):
-    """what Debian's client saved, it restores: the process counts on, and is a task like any other"""
-    save_and_restore(rig, "reference", "reference")
+def test_restore_by_debians_client(rig):
+    """what our client saved, Debian's restores: the process counts on, and is a task like any other"""
+    save_and_restore(rig, "ours", "reference")
 
 
 def test_restore_by_our_client(rig):
-    """what our client saved, it restores"""
-    save_and_restore(rig, "ours", "ours")
+    """what Debian's client saved, ours restores"""
+    save_and_restore(rig, "reference", "ours")
 
 
 if __name__ == "__main__":
