@@ -15,17 +15,17 @@ using base::WireWriter;
 using testing::HasSubstr;
 using testing::Not;
 
-std::string TextOf(const std::string& type, const std::string& value) {
+std::string TextOfStatistics(const std::string& type, const std::string& value) {
   Exposition exposition;
   ReportCgroup({.type_url = type, .value = value},
                {{"container_id", "c"}, {"namespace", "n"}, {"runtime", "r"}}, exposition);
-  return exposition.Text();
+  return TextOf(exposition.Families());
 }
 std::string V1(const std::string& value) {
-  return TextOf("io.containerd.cgroups.v1.Metrics", value);
+  return TextOfStatistics("io.containerd.cgroups.v1.Metrics", value);
 }
 std::string V2(const std::string& value) {
-  return TextOf("io.containerd.cgroups.v2.Metrics", value);
+  return TextOfStatistics("io.containerd.cgroups.v2.Metrics", value);
 }
 
 constexpr char kLabels[] = R"({container_id="c",namespace="n",runtime="r"})";
@@ -113,8 +113,8 @@ TEST(CgroupMetrics, TellsTheControllersOfVersion2) {
 }
 
 TEST(CgroupMetrics, SaysNothingOfWhatItDoesNotKnow) {
-  EXPECT_EQ(TextOf("io.example.vm.Metrics", WireWriter().Varint(1, 1).Take()), "");
-  EXPECT_EQ(TextOf("", ""), "");
+  EXPECT_EQ(TextOfStatistics("io.example.vm.Metrics", WireWriter().Varint(1, 1).Take()), "");
+  EXPECT_EQ(TextOfStatistics("", ""), "");
   EXPECT_EQ(V1("\xff\xff\xff"), "");
 }
 

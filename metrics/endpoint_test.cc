@@ -8,7 +8,9 @@
 
 #include <string>
 
+#include "absl/time/clock.h"
 #include "base/testing/status_matchers.h"
+#include "base/unique_fd.h"
 #include "base/wire.h"
 #include "gtest/gtest.h"
 #include "metrics/container_metrics.h"
@@ -28,28 +30,44 @@ class OneCounter final : public base::MetricSource {
   void Report(base::MetricSink& sink) const override { sink.AddCounter("one_total", "One.", 1); }
 };
 
+base::UniqueFd Connect(int port) {
+  base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  return fd;
+}
+
+void Send(const base::UniqueFd& fd, const std::string& text) {
+  EXPECT_EQ(::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(text.size()));
+}
+
+// Until the other side closes.
+std::string ReadAll(const base::UniqueFd& fd) {
+  std::string text;
+  char buffer[4096];
+  for (ssize_t n; (n = ::recv(fd.get(), buffer, sizeof(buffer), 0)) > 0;) {
+    text.append(buffer, static_cast<size_t>(n));
+  }
+  return text;
+}
+
 class EndpointTest : public testing::Test {
  protected:
-  void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(endpoint_, Endpoint::Listen("127.0.0.1:0"));
+  void SetUp() override { Start({}); }
+  void Start(EndpointLimits limits) {
+    endpoint_.reset();
+    ASSERT_OK_AND_ASSIGN(endpoint_, Endpoint::Listen("127.0.0.1:0", limits));
     endpoint_->Start({&counter_});
   }
   // The whole answer, until the other side closes.
   std::string Ask(const std::string& request) {
-    const base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(endpoint_->port()));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    EXPECT_EQ(::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(request.size()));
-    std::string text;
-    char buffer[4096];
-    for (ssize_t n; (n = ::recv(fd.get(), buffer, sizeof(buffer), 0)) > 0;) {
-      text.append(buffer, static_cast<size_t>(n));
-    }
-    return text;
+    const base::UniqueFd connection = Connect(endpoint_->port());
+    Send(connection, request);
+    return ReadAll(connection);
   }
   OneCounter counter_;
   std::unique_ptr<Endpoint> endpoint_;
@@ -94,16 +112,99 @@ TEST_F(EndpointTest, CompressesForThoseWhoTakeIt) {
               HasSubstr("\none_total 1\n"));
 }
 
-TEST(Endpoint, SaysThatItCannotListen) {
+TEST_F(EndpointTest, LooksAtThePathOnly) {
+  EXPECT_THAT(Ask("GET /v1/metrics?name[]=x HTTP/1.1\r\nHost: a\r\n\r\n"),
+              StartsWith("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(EndpointTest, SendsNoBodyToHead) {
+  const std::string answer = Ask("HEAD /v1/metrics HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(answer, HasSubstr("Content-Length: "));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\n"));
+}
+
+TEST_F(EndpointTest, RefusesWhatIsNoRequest) {
+  EXPECT_THAT(Ask("hello\r\n\r\n"), HasSubstr(" 400 Bad Request\r\n"));
+  EXPECT_THAT(Ask("GET /v1/metrics HTTP/1.1\r\nno colon\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
+}
+
+TEST_F(EndpointTest, RefusesAHeadThatIsTooLong) {
+  Start({.head_bytes = 2048});
+  const std::string answer = Ask("GET /v1/metrics HTTP/1.1\r\nX: " + std::string(2100, 'x'));
+  EXPECT_THAT(answer, testing::Not(HasSubstr("200 OK")));
+  EXPECT_THAT(answer, testing::Not(HasSubstr("one_total")));
+}
+
+TEST_F(EndpointTest, ASilentClientHoldsUpNobody) {
+  const base::UniqueFd silent = Connect(endpoint_->port());
+  Send(silent, "GET / HT");
+  EXPECT_THAT(Ask("GET /v1/metrics HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(EndpointTest, CutsOffASilentClientInTheEnd) {
+  Start({.request = absl::Milliseconds(1)});
+  const base::UniqueFd silent = Connect(endpoint_->port());
+  EXPECT_THAT(ReadAll(silent), testing::Not(HasSubstr("200 OK")));
+}
+
+TEST_F(EndpointTest, MoreClientsThanItServesAtOnceWaitForTheirTurn) {
+  Start({.connections = 1});
+  const base::UniqueFd first = Connect(endpoint_->port());
+  Send(first, "GET /v1/metrics HTTP/1.1\r\n");
+  const base::UniqueFd second = Connect(endpoint_->port());
+  Send(second, "GET /v1/metrics HTTP/1.1\r\n\r\n");
+  Send(first, "\r\n");
+  EXPECT_THAT(ReadAll(first), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(ReadAll(second), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(EndpointTest, EndsAtOnce) {
+  Ask("GET /v1/metrics HTTP/1.1\r\n\r\n");
+  const absl::Time before = absl::Now();
+  endpoint_.reset();
+  EXPECT_LT(absl::Now() - before, absl::Seconds(1));
+}
+
+// civetweb looks every two seconds whether one that waits for a request is to end.
+TEST_F(EndpointTest, EndsWithConnectionsOpen) {
+  const base::UniqueFd open = Connect(endpoint_->port());
+  Send(open, "GET / HTTP");
+  const absl::Time before = absl::Now();
+  endpoint_.reset();
+  EXPECT_LT(absl::Now() - before, absl::Seconds(9));  // Its time to send would be ten.
+}
+
+TEST(Endpoint, IsUnavailableUntilItIsStarted) {
+  ASSERT_OK_AND_ASSIGN(const auto endpoint, Endpoint::Listen("127.0.0.1:0"));
+  const base::UniqueFd early = Connect(endpoint->port());
+  Send(early, "GET /v1/metrics HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(ReadAll(early), StartsWith("HTTP/1.1 503 "));
+  endpoint->Start({});
+  const base::UniqueFd later = Connect(endpoint->port());
+  Send(later, "GET /v1/metrics HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(ReadAll(later),
+              HasSubstr("\npromhttp_metric_handler_requests_total{code=\"503\"} 1\n"));
+}
+
+TEST(Endpoint, SaysWhyItCannotListen) {
   EXPECT_THAT(Endpoint::Listen("nowhere"),
               base::StatusIs(absl::StatusCode::kInvalidArgument,
                              StartsWith("failed to get listener for metrics endpoint: ")));
+  ASSERT_OK_AND_ASSIGN(const auto first, Endpoint::Listen("127.0.0.1:0"));
+  const std::string taken = fmt::format("127.0.0.1:{}", first->port());
+  const auto second = Endpoint::Listen(taken);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.status().message(),
+            fmt::format("failed to get listener for metrics endpoint: bind '{}': Address already "
+                        "in use",
+                        taken));
 }
 
 TEST(ProcessMetrics, TellsOfThisProcess) {
   Exposition exposition;
   ProcessMetrics().Report(exposition);
-  const std::string text = exposition.Text();
+  const std::string text = TextOf(exposition.Families());
   for (const char* name :
        {"process_cpu_seconds_total", "process_max_fds", "process_open_fds",
         "process_resident_memory_bytes", "process_start_time_seconds", "process_threads",
@@ -116,7 +217,7 @@ TEST(ProcessMetrics, TellsOfThisProcess) {
 TEST(ProcessMetrics, LeavesOutWhatCannotBeRead) {
   Exposition exposition;
   ProcessMetrics("/nowhere").Report(exposition);
-  EXPECT_EQ(exposition.Text(), "");
+  EXPECT_EQ(TextOf(exposition.Families()), "");
 }
 
 TEST(ContainerMetrics, AsksTheTasksOfAllNamespaces) {
@@ -142,7 +243,7 @@ TEST(ContainerMetrics, AsksTheTasksOfAllNamespaces) {
       });
   Exposition exposition;
   metrics.Report(exposition);
-  EXPECT_THAT(exposition.Text(),
+  EXPECT_THAT(TextOf(exposition.Families()),
               HasSubstr("\ncontainer_pids_current{container_id=\"c\",namespace=\"a\","
                         "runtime=\"io.containerd.runc.v2\"} 4\n"
                         "container_pids_current{container_id=\"c\",namespace=\"b\"} 4\n"));

@@ -2,97 +2,78 @@
 #include "metrics/exposition.h"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
+#include <utility>
 
-#include "fmt/format.h"
+#include "absl/strings/str_replace.h"
+#include "prometheus/text_serializer.h"
 
 namespace ctrd::metrics {
 namespace {
 
-std::string Number(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
-  // Whole numbers that a double holds exactly are written out; others as short as they can be.
-  if (value == std::floor(value) && std::abs(value) < 1e15) return fmt::format("{:.0f}", value);
-  return fmt::format("{}", value);
-}
-
-// Backslashes and line ends; quotes too where the text stands in quotes.
-std::string Escape(std::string_view text, bool in_quotes) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '\\') {
-      escaped += "\\\\";
-    } else if (c == '\n') {
-      escaped += "\\n";
-    } else if (c == '"' && in_quotes) {
-      escaped += "\\\"";
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
-}
-
-std::string LabelText(const base::MetricLabels& labels, const std::string& bound) {
-  std::string text;
-  for (const auto& [name, value] : labels) {
-    text += fmt::format("{}{}=\"{}\"", text.empty() ? "" : ",", name, Escape(value, true));
-  }
-  if (!bound.empty()) text += fmt::format("{}le=\"{}\"", text.empty() ? "" : ",", bound);
-  return text.empty() ? text : "{" + text + "}";
-}
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
 
 }  // namespace
 
-Exposition::Family& Exposition::FamilyOf(std::string_view name, std::string_view type,
-                                         std::string_view help) {
+ClientMetric& Exposition::AddTo(std::string_view name, MetricType type, std::string_view help,
+                                base::MetricLabels labels) {
   auto it = families_.find(name);
   if (it == families_.end()) {
-    it = families_
-             .emplace(std::string(name),
-                      Family{.type = std::string(type), .help = std::string(help), .samples = {}})
+    // The serializer escapes labels and no help.
+    std::string escaped =
+        absl::StrReplaceAll({help.data(), help.size()}, {{"\\", "\\\\"}, {"\n", "\\n"}});
+    it = families_.emplace(name, MetricFamily{std::string(name), std::move(escaped), type, {}})
              .first;
   }
-  return it->second;
+  ClientMetric& metric = it->second.metric.emplace_back();
+  std::sort(labels.begin(), labels.end());
+  for (auto& [label, value] : labels) metric.label.push_back({std::move(label), std::move(value)});
+  return metric;
 }
 
 void Exposition::Add(base::MetricKind kind, std::string_view name, std::string_view help,
                      base::MetricLabels labels, double value) {
-  std::sort(labels.begin(), labels.end());
-  FamilyOf(name, kind == base::MetricKind::kCounter ? "counter" : "gauge", help)
-      .samples.emplace(std::move(labels), std::vector<Line>{{"", "", value}});
+  if (kind == base::MetricKind::kCounter) {
+    AddTo(name, MetricType::Counter, help, std::move(labels)).counter.value = value;
+  } else {
+    AddTo(name, MetricType::Gauge, help, std::move(labels)).gauge.value = value;
+  }
 }
 
 void Exposition::AddTimer(std::string_view name, std::string_view help, base::MetricLabels labels,
                           const base::Timer::Snapshot& timer) {
-  std::sort(labels.begin(), labels.end());
-  std::vector<Line> lines;
-  uint64_t count = 0;
+  auto& histogram = AddTo(name, MetricType::Histogram, help, std::move(labels)).histogram;
   for (size_t i = 0; i < timer.buckets.size(); ++i) {
-    count += timer.buckets[i];
+    histogram.sample_count += timer.buckets[i];
     const bool last = i == base::Timer::kBounds.size();
-    lines.push_back(
-        {"_bucket", last ? "+Inf" : Number(base::Timer::kBounds[i]), static_cast<double>(count)});
+    histogram.bucket.push_back(
+        {.cumulative_count = histogram.sample_count,
+         .upper_bound = last ? std::numeric_limits<double>::infinity() : base::Timer::kBounds[i]});
   }
-  lines.push_back({"_sum", "", timer.sum_seconds});
-  lines.push_back({"_count", "", static_cast<double>(count)});
-  FamilyOf(name, "histogram", help).samples.emplace(std::move(labels), std::move(lines));
+  histogram.sample_sum = timer.sum_seconds;
 }
 
-std::string Exposition::Text() const {
-  std::string text;
+std::vector<MetricFamily> Exposition::Families() const {
+  std::vector<MetricFamily> families;
+  families.reserve(families_.size());
   for (const auto& [name, family] : families_) {
-    text += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, Escape(family.help, false), name,
-                        family.type);
-    for (const auto& [labels, lines] : family.samples) {
-      for (const Line& line : lines) {
-        text += fmt::format("{}{}{} {}\n", name, line.suffix, LabelText(labels, line.bound),
-                            Number(line.value));
-      }
-    }
+    std::vector<ClientMetric>& metrics = families.emplace_back(family).metric;
+    std::stable_sort(
+        metrics.begin(), metrics.end(),
+        [](const ClientMetric& a, const ClientMetric& b) { return a.label < b.label; });
   }
-  return text;
+  return families;
+}
+
+std::string TextOf(const std::vector<MetricFamily>& families) {
+  const prometheus::TextSerializer serializer;
+  const prometheus::Serializer& to_string = serializer;
+  // It writes 16 digits. One value of ours needs 17 to be read back the same: 2^64, which stands
+  // for "no limit" in control groups of version 2 and in resource limits.
+  return absl::StrReplaceAll(to_string.Serialize(families),
+                             {{" 1.844674407370955e+19\n", " 1.8446744073709552e+19\n"}});
 }
 
 }  // namespace ctrd::metrics

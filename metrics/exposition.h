@@ -4,15 +4,15 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/metric.h"
+#include "prometheus/metric_family.h"
 
 namespace ctrd::metrics {
 
-// Exposition gathers what sources tell and writes it in Prometheus' text format, version 0.0.4:
-// families by name, samples by label values, labels by name. Not thread-safe.
+// Exposition gathers what sources tell into prometheus-cpp's families, which its serializer writes
+// as text: families by name, samples by label values, labels by name. Not thread-safe.
 // Source document: docs/operations/metrics.md.
 class Exposition final : public base::MetricSink {
  public:
@@ -21,23 +21,18 @@ class Exposition final : public base::MetricSink {
   void AddTimer(std::string_view name, std::string_view help, base::MetricLabels labels,
                 const base::Timer::Snapshot& timer) override;
 
-  std::string Text() const;
+  // What was told so far.
+  std::vector<prometheus::MetricFamily> Families() const;
 
  private:
-  struct Line {
-    std::string suffix;  // Of the name: "_bucket", "_sum", "_count" of a timer.
-    std::string bound;   // Of a bucket.
-    double value;
-  };
-  struct Family {
-    std::string type;
-    std::string help;
-    std::multimap<base::MetricLabels, std::vector<Line>> samples;
-  };
-  Family& FamilyOf(std::string_view name, std::string_view type, std::string_view help);
+  prometheus::ClientMetric& AddTo(std::string_view name, prometheus::MetricType type,
+                                  std::string_view help, base::MetricLabels labels);
 
-  std::map<std::string, Family, std::less<>> families_;
+  std::map<std::string, prometheus::MetricFamily, std::less<>> families_;
 };
+
+// `families` in Prometheus' text format, version 0.0.4.
+std::string TextOf(const std::vector<prometheus::MetricFamily>& families);
 
 inline constexpr char kTextContentType[] = "text/plain; version=0.0.4; charset=utf-8";
 

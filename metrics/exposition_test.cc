@@ -13,7 +13,7 @@ TEST(Exposition, SortsFamiliesSamplesAndLabels) {
   exposition.AddGauge("b", "Second.", -2);
   exposition.AddCounter("a_total", "First.", 7, {{"z", "1"}, {"c", "2"}});
   exposition.AddCounter("a_total", "First.", 8, {{"c", "1"}, {"z", "9"}});
-  EXPECT_EQ(exposition.Text(),
+  EXPECT_EQ(TextOf(exposition.Families()),
             "# HELP a_total First.\n"
             "# TYPE a_total counter\n"
             "a_total{c=\"1\",z=\"9\"} 8\n"
@@ -26,7 +26,7 @@ TEST(Exposition, SortsFamiliesSamplesAndLabels) {
 TEST(Exposition, EscapesWhatWouldEndALabel) {
   Exposition exposition;
   exposition.AddGauge("a", "Back\\slash \"quoted\"\nand a second line.", 1, {{"l", "\"\\\n"}});
-  EXPECT_EQ(exposition.Text(),
+  EXPECT_EQ(TextOf(exposition.Families()),
             "# HELP a Back\\\\slash \"quoted\"\\nand a second line.\n"
             "# TYPE a gauge\n"
             "a{l=\"\\\"\\\\\\n\"} 1\n");
@@ -42,7 +42,7 @@ TEST(Exposition, WritesNumbersThatReadBackTheSame) {
   add("c", 123456789012345.0);
   add("d", std::numeric_limits<double>::infinity());
   add("e", 18446744073709551615.0);
-  const std::string text = exposition.Text();
+  const std::string text = TextOf(exposition.Families());
   EXPECT_NE(text.find("\na 9.223372036854772e+18\n"), std::string::npos) << text;
   EXPECT_NE(text.find("\nb 0.1\n"), std::string::npos) << text;
   EXPECT_NE(text.find("\nc 123456789012345\n"), std::string::npos) << text;
@@ -57,9 +57,11 @@ TEST(Exposition, WritesTimersAsCumulativeHistograms) {
   timer.Observe(absl::Seconds(60));
   Exposition exposition;
   exposition.AddTimer("t_seconds", "Took.", {{"m", "x"}}, timer.snapshot());
-  EXPECT_EQ(exposition.Text(),
+  EXPECT_EQ(TextOf(exposition.Families()),
             "# HELP t_seconds Took.\n"
             "# TYPE t_seconds histogram\n"
+            "t_seconds_count{m=\"x\"} 3\n"
+            "t_seconds_sum{m=\"x\"} 60.52\n"
             "t_seconds_bucket{m=\"x\",le=\"0.005\"} 0\n"
             "t_seconds_bucket{m=\"x\",le=\"0.01\"} 0\n"
             "t_seconds_bucket{m=\"x\",le=\"0.025\"} 1\n"
@@ -71,9 +73,7 @@ TEST(Exposition, WritesTimersAsCumulativeHistograms) {
             "t_seconds_bucket{m=\"x\",le=\"2.5\"} 2\n"
             "t_seconds_bucket{m=\"x\",le=\"5\"} 2\n"
             "t_seconds_bucket{m=\"x\",le=\"10\"} 2\n"
-            "t_seconds_bucket{m=\"x\",le=\"+Inf\"} 3\n"
-            "t_seconds_sum{m=\"x\"} 60.52\n"
-            "t_seconds_count{m=\"x\"} 3\n");
+            "t_seconds_bucket{m=\"x\",le=\"+Inf\"} 3\n");
 }
 
 }  // namespace

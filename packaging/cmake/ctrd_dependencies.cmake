@@ -57,6 +57,8 @@ ctrd_dependency(zlib "${CTRD_LIBRARY_DIR}/libz.a")
 ctrd_dependency(zstd "${CTRD_LIBRARY_DIR}/libzstd.a")
 ctrd_dependency(archive archive)
 ctrd_dependency(seccomp seccomp)
+ctrd_dependency(prometheus prometheus-cpp-core)
+ctrd_dependency(civetweb civetweb)  # The HTTP server that prometheus-cpp brings.
 ctrd_dependency(spdlog)  # spdlog, nlohmann_json, toml++ and CLI11 are headers in the standard place.
 ctrd_dependency(json)
 ctrd_dependency(toml)
