@@ -22,6 +22,7 @@
 #include "runtime/shim/commands.h"
 #include "runtime/shim/exit_record.h"
 #include "runtime/shim/runc_options.h"
+#include "runtime/shim/runtime_state.h"
 #include "runtime/shim/shim_socket.h"
 #include "runtime/ttrpc/client.h"
 
@@ -29,6 +30,8 @@ namespace ctrd::runtime::shim {
 namespace {
 
 constexpr absl::Duration kRuntimeLimit = absl::Minutes(2);
+constexpr int kAttempts = 3;
+constexpr absl::Duration kRetryDelay = absl::Milliseconds(100);
 constexpr absl::Duration kServerLimit = absl::Seconds(1);
 constexpr absl::Duration kCgroupLimit = absl::Milliseconds(500);
 constexpr uint32_t kKilled = 137;
@@ -40,7 +43,16 @@ uint32_t InitPid(const std::string& bundle) {
   return pid == 0 ? UINT32_MAX : pid;
 }
 
-// Failures are for the log: what can be cleaned up is.
+absl::Status DeleteByForce(const runc::Program& program, const std::string& id) {
+  ASSIGN_OR_RETURN(const base::RunResult result,
+                   base::Run({.argv = runc::DeleteArguments(program, id, /*force=*/true),
+                              .environment = runc::RuntimeEnvironment()},
+                             "", absl::Now() + kRuntimeLimit));
+  return result.exit_code == 0 ? absl::OkStatus() : base::Unknown("{}", result.output);
+}
+
+// Failures are for the log: what can be cleaned up is. Nobody asks once more after this command, so
+// it asks more than once, and in the end removes by itself what is proven to be of the dead.
 void DeleteContainer(const std::string& bundle, const Flags& flags) {
   const RuncOptions options = LoadRuncOptions(bundle);
   runc::Program program;
@@ -48,15 +60,18 @@ void DeleteContainer(const std::string& bundle, const Flags& flags) {
   if (!options.root.empty()) program.root = options.root;
   program.namespace_name = flags.namespace_name;
   program.log_path = bundle + "/log.json";
-  // The usual end: the container was deleted, and the runtime knows nothing of it any more.
-  if (!base::Exists(program.StateDirectory() + "/" + flags.id)) return;
-  const auto result = base::Run({.argv = runc::DeleteArguments(program, flags.id, /*force=*/true),
-                                 .environment = runc::RuntimeEnvironment()},
-                                "", absl::Now() + kRuntimeLimit);
-  if (!result.ok()) {
-    base::LogWarn("failed to remove runc container", {{"error", result.status()}});
-  } else if (result->exit_code != 0) {
-    base::LogWarn("failed to remove runc container", {{"output", result->output}});
+  const std::string state = program.StateDirectory() + "/" + flags.id;
+  for (int attempt = 1; attempt <= kAttempts; ++attempt) {
+    // The usual end: the container was deleted, and the runtime knows nothing of it any more.
+    if (!base::Exists(state)) return;
+    const absl::Status deleted = DeleteByForce(program, flags.id);
+    if (deleted.ok()) return;
+    base::LogWarn("failed to remove runc container", {{"attempt", attempt}, {"error", deleted}});
+    // Others than its shim may work with the runtime's state at this moment.
+    if (attempt < kAttempts) absl::SleepFor(kRetryDelay);
+  }
+  if (const absl::Status removed = RemoveDeadState(state); !removed.ok()) {
+    base::LogWarn("the runtime's state stays", {{"error", removed}});
   }
 }
 

@@ -241,6 +241,40 @@ TEST_F(ShimTest, DeleteEndsAContainerThatLostItsShim) {
   EXPECT_FALSE(base::Exists(directory_ + "/runc/shimtest/st-lost"));
 }
 
+// For a runtime wrapper: what it does when it is asked to delete by force.
+std::string AtForcedDelete(const std::string& script) {
+  return fmt::format("for word; do if [ \"$word\" = --force ]; then {}; fi; done", script);
+}
+
+TEST_F(ShimTest, DeleteIsTriedAgainIfTheRuntimeFails) {
+  const std::string failed = directory_ + "/failed";
+  WrapRuntime(AtForcedDelete(fmt::format("if [ ! -e {0} ]; then touch {0}; exit 1; fi", failed)));
+  RunContainer("st-again", "sleep 1000");
+  ASSERT_EQ(::kill(static_cast<pid_t>(shim_pids_["st-again"]), SIGKILL), 0);
+  ASSERT_THAT(RunShim({"delete"}, "st-again", ""), IsOk());
+  EXPECT_TRUE(base::Exists(failed));
+  EXPECT_FALSE(base::Exists(directory_ + "/runc/shimtest/st-again"));
+}
+
+TEST_F(ShimTest, DeleteRemovesWhatARuntimeThatAlwaysFailsKeepsOfADeadContainer) {
+  WrapRuntime(AtForcedDelete("exit 1"));
+  RunContainer("st-broken", "exit 3");
+  ASSERT_THAT(Wait("st-broken"), IsOk());
+  ASSERT_EQ(::kill(static_cast<pid_t>(shim_pids_["st-broken"]), SIGKILL), 0);
+  ASSERT_THAT(RunShim({"delete"}, "st-broken", ""), IsOk());
+  EXPECT_FALSE(base::Exists(directory_ + "/runc/shimtest/st-broken"));
+}
+
+TEST_F(ShimTest, DeleteLeavesWhatARuntimeThatAlwaysFailsKeepsOfALivingContainer) {
+  WrapRuntime(AtForcedDelete("exit 1"));
+  RunContainer("st-alive", "sleep 1000");
+  ASSERT_EQ(::kill(static_cast<pid_t>(shim_pids_["st-alive"]), SIGKILL), 0);
+  ASSERT_OK_AND_ASSIGN(const std::string answer, RunShim({"delete"}, "st-alive", ""));
+  EXPECT_THAT(answer, HasSubstr("failed to remove runc container"));
+  EXPECT_TRUE(base::Exists(directory_ + "/runc/shimtest/st-alive/state.json"));
+  WrapRuntime("");  // The clean-up of the test has a whole one.
+}
+
 TEST_F(ShimTest, DeleteRemovesTheSocketOfAShimThatWasKilled) {
   RunContainer("st-file", "sleep 1000");
   EXPECT_EQ(base::ListDirectory(directory_ + "/s")->size(), 1u);
