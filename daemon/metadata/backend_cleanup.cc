@@ -22,7 +22,11 @@ absl::Status RemoveUnnamed(Claims& claims, const Names& candidates,
   for (size_t begin = 0; begin < candidates.size(); begin += kBatch) {
     Names begun;
     for (size_t i = begin; i < std::min(begin + kBatch, candidates.size()); ++i) {
-      if (claims.BeginRemoval(candidates[i])) begun.push_back(candidates[i]);
+      if (claims.BeginRemoval(candidates[i])) {
+        begun.push_back(candidates[i]);
+      } else {
+        claims.MarkDirty();  // Its call may yet leave it without a record.
+      }
     }
     const auto keep = named();
     absl::Status status = keep.status();
@@ -138,6 +142,7 @@ absl::Status Collection::CleanSnapshots(SnapshotRecords& snapshotter) {
         if (!absl::IsFailedPrecondition(status)) {
           return absl::IsNotFound(status) ? absl::OkStatus() : status;
         }
+        snapshotter.claims().MarkDirty();
         base::LogInfo("snapshot without record is in use, left for later",
                       {{"snapshotter", snapshotter.name()}, {"name", name}, {"error", status}});
         return absl::OkStatus();

@@ -30,4 +30,26 @@ void Claims::EndRemoval(std::string_view name) {
   removed_.SignalAll();
 }
 
+void Claims::MarkDirty() {
+  absl::MutexLock lock(&mutex_);
+  dirty_ = true;
+}
+
+bool Claims::TakeDirty() {
+  absl::MutexLock lock(&mutex_);
+  return std::exchange(dirty_, false) || removals_ > 0;
+}
+
+Claims::Removal::Removal(Claims& owner) : owner_(owner) {
+  absl::MutexLock lock(&owner_.mutex_);
+  ++owner_.removals_;
+}
+
+// A change that failed costs one clean-up for nothing.
+Claims::Removal::~Removal() {
+  absl::MutexLock lock(&owner_.mutex_);
+  --owner_.removals_;
+  owner_.dirty_ = true;
+}
+
 }  // namespace ctrd::metadata

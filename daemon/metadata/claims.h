@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <set>
 #include <string>
@@ -50,12 +49,27 @@ class Claims {
   void EndRemoval(std::string_view name);
 
   // Says that the back end may hold something without a record; at first it does, after a crash.
-  void MarkDirty() { dirty_ = true; }
-  bool TakeDirty() { return dirty_.exchange(false); }
+  void MarkDirty();
+  // Whether anybody has said so since the last call, or is about to. Who takes it cleans up.
+  bool TakeDirty();
+
+  // A change that takes a record away: it lives from before the change is tried until after its
+  // commit. A clean-up in between finds the record still there, and must not be the last one.
+  class [[nodiscard]] Removal {
+   public:
+    explicit Removal(Claims& owner);
+    Removal(const Removal&) = delete;
+    Removal& operator=(const Removal&) = delete;
+    ~Removal();
+
+   private:
+    Claims& owner_;
+  };
 
  private:
-  std::atomic<bool> dirty_ = true;
   absl::Mutex mutex_;
+  bool dirty_ ABSL_GUARDED_BY(mutex_) = true;
+  int removals_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::CondVar removed_;
   std::map<std::string, int, std::less<>> claimed_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string, std::less<>> removing_ ABSL_GUARDED_BY(mutex_);

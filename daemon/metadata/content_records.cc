@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/metadata/content_records.h"
 
+#include <optional>
+
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "base/wire.h"
@@ -130,15 +132,17 @@ absl::Status ContentRecords::Walk(const base::Context& context, const base::Filt
 absl::Status ContentRecords::Delete(const base::Context& context, const Digest& digest) {
   RETURN_IF_ERROR(base::RequireNamespace(context));
   const std::string& ns = context.namespace_name();
+  // Until after the commit and before the event: whoever hears of it may collect at once.
+  std::optional<Claims::Removal> removal(std::in_place, claims_);
   RETURN_IF_ERROR(database_.Update(
       [&](WriteTransaction& write) -> absl::Status {
         ASSIGN_OR_RETURN(const bool exists, Exists(write, BlobKey(ns, digest)));
         if (!exists) return NoSuchBlob(digest);
-        claims_.MarkDirty();  // Before the commit: whoever hears of it may collect at once.
         RETURN_IF_ERROR(RemoveFromLease(write, context, "content", digest.text()));
         return write.Delete(BlobKey(ns, digest));
       },
       Change::kDeletion));
+  removal.reset();
   return database_.Publish(ns, "/content/delete", "containerd.events.ContentDelete",
                            base::WireWriter().Bytes(1, digest.text()).Take());
 }

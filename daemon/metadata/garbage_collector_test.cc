@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
 #include <thread>
 
 #include "absl/time/clock.h"
@@ -195,6 +196,22 @@ TEST_F(GarbageCollectorTest, RunNowWaitsForACompleteRun) {
   const base::Context cancelled("ns");
   cancelled.Cancel();
   EXPECT_THAT(metadata_->gc().RunNow(cancelled), StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(GarbageCollectorTest, ARunThatBeganBeforeARemovalHidesNothingFromTheNextOne) {
+  std::atomic<bool> done = false;
+  std::thread other([&] {
+    while (!done) Collect();
+  });
+  for (int i = 0; i < 2000 && !HasFailure(); ++i) {
+    const std::string key = "s" + std::to_string(i);
+    ASSERT_THAT(snapshots().Prepare(context_, key, "", {{"containerd.io/gc.root", "x"}}), IsOk());
+    ASSERT_THAT(snapshots().Remove(context_, key), IsOk());
+    Collect();
+    EXPECT_EQ(SnapshotsInDriver(), 0) << "after removal " << i;
+  }
+  done = true;
+  other.join();
 }
 
 TEST_F(GarbageCollectorTest, WritersAndCollectorsDoNotHarmEachOther) {

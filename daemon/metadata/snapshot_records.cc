@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/metadata/snapshot_records.h"
 
+#include <optional>
+
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -255,6 +257,8 @@ absl::Status SnapshotRecords::Commit(const base::Context& context, std::string_v
 absl::Status SnapshotRecords::Remove(const base::Context& context, std::string_view key) {
   RETURN_IF_ERROR(base::RequireNamespace(context));
   const std::string& ns = context.namespace_name();
+  // Until after the commit and before the event: whoever hears of it may collect at once.
+  std::optional<Claims::Removal> removal(std::in_place, claims_);
   RETURN_IF_ERROR(database_.Update(
       [&](WriteTransaction& write) -> absl::Status {
         ASSIGN_OR_RETURN(const auto record, Find<SnapshotRecord>(write, KeyOf(context, key)));
@@ -263,11 +267,10 @@ absl::Status SnapshotRecords::Remove(const base::Context& context, std::string_v
             const bool has_child,
             AnyWithPrefix(write, store::Key({table::kSnapshotChildren, ns, name_, key})));
         if (has_child) return base::FailedPrecondition("cannot remove snapshot with child");
-        // Before the commit: whoever hears of it may collect at once.
-        claims_.MarkDirty();
         return Erase(write, context, key, *record);
       },
       Change::kDeletion));
+  removal.reset();
   return database_.Publish(ns, "/snapshot/remove", "containerd.events.SnapshotRemove",
                            WireWriter().Bytes(1, key).Bytes(5, name_).Take());
 }
