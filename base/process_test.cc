@@ -59,6 +59,20 @@ TEST(Process, OutputIsCutAtTheLimit) {
   EXPECT_EQ(result.output, "y\ny\ny\ny\ny\n");
 }
 
+TEST(Process, ABrokenPipeThatIsIgnoredHereEndsEachChild) {
+  const auto before = ::signal(SIGPIPE, SIG_IGN);
+  for (int child = 0; child < 2; ++child) {  // What is reset in the first is not reset here.
+    ASSERT_OK_AND_ASSIGN(RunResult result, base::Run({.argv = {"sh", "-c", "kill -PIPE $$"},
+                                                      .environment = {"PATH=/bin:/usr/bin"}},
+                                                     "", Soon()));
+    EXPECT_EQ(result.exit_code, 128 + SIGPIPE);
+    struct sigaction here = {};
+    ASSERT_EQ(::sigaction(SIGPIPE, nullptr, &here), 0);
+    EXPECT_EQ(here.sa_handler, SIG_IGN);
+  }
+  ::signal(SIGPIPE, before);
+}
+
 TEST(Process, AChildThatReadsNothingIsNoError) {
   ASSERT_OK_AND_ASSIGN(RunResult result,
                        base::Run({.argv = {"true"}}, std::string(1 << 20, 'x'), Soon()));
