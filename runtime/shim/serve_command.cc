@@ -12,6 +12,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #include "base/log.h"
 #include "base/status.h"
 #include "runtime/shim/commands.h"
@@ -130,6 +134,9 @@ absl::Status ServeCommand(const Flags& flags) {
     }
   }));
   loop->Run();
+#ifdef __SANITIZE_ADDRESS__
+  __lsan_do_leak_check();  // As at every other end of a program.
+#endif
   // Calls that are under way end with the process: nothing is taken down one by one.
   ::_exit(0);
 }

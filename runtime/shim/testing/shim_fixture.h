@@ -64,7 +64,10 @@ class EventLog {
       EXPECT_THAT(server_->Listen(std::move(*fd)), IsOk());
     });
   }
-  ~EventLog() { thread_.reset(); }
+  ~EventLog() {
+    thread_->loop()->Post([this] { server_.reset(); });  // It belongs to the loop's thread.
+    thread_.reset();
+  }
 
   // The topics so far, once `topic` has come.
   std::vector<std::string> Until(const std::string& topic) {
@@ -177,6 +180,10 @@ class ShimTest : public testing::Test {
                            "TMPDIR=" + directory_ + "/tmp",
                            "TTRPC_ADDRESS=" + directory_ + "/c.sock.ttrpc"};
     options.environment.insert(options.environment.end(), environment_.begin(), environment_.end());
+    for (const std::string& entry : base::CurrentEnvironment()) {
+      // Where a sanitizer writes its reports, when this is a build with one.
+      if (entry.find("SAN_OPTIONS=") != entry.npos) options.environment.push_back(entry);
+    }
     if (new_daemon) options.environment.push_back("MAX_SHIM_VERSION=2");
     options.working_directory = Bundle(id);
     ASSIGN_OR_RETURN(base::RunResult result, base::Run(options, input, Soon()));
