@@ -3,13 +3,58 @@
 
 if(CTRD_SANITIZE MATCHES "thread")
   # The system's Abseil is not instrumented: packaging/sanitizers/tsan_mutex.cc speaks for its mutexes.
-  add_library(tsan_mutex STATIC "${PROJECT_SOURCE_DIR}/packaging/sanitizers/tsan_mutex.cc")
-  target_link_libraries(dep_absl INTERFACE tsan_mutex)
+  set(folder "${PROJECT_SOURCE_DIR}/packaging/sanitizers")
+  add_library(tsan_support STATIC "${folder}/tsan_clone.cc" "${folder}/tsan_mutex.cc")
+  target_link_libraries(dep_absl INTERFACE tsan_support)
+  target_link_options(dep_absl INTERFACE "LINKER:--wrap=clone")
   foreach(symbol IN ITEMS 5Mutex4LockEv 5Mutex7TryLockEv 5Mutex6UnlockEv 5Mutex10ReaderLockEv 5Mutex12ReaderUnlockEv
           5MutexD1Ev 7CondVar4WaitEPNS0_5MutexE 7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE
           7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE 5Mutex5AwaitERKNS0_9ConditionE
           5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE
-          5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE)
+          5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE 5Mutex8LockWhenERKNS0_9ConditionE
+          5Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE
+          5Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE)
     target_link_options(dep_absl INTERFACE "LINKER:--wrap=_ZN4absl7debian3${symbol}")
   endforeach()
 endif()
+
+# Sources of a library are compiled eight at a time, as one: half of the time goes into their headers. These have names
+# in their unnamed namespaces that others of their library have, too, and stay by themselves.
+set(CTRD_APART
+  daemon/metadata/container_store.cc
+  daemon/metadata/image_records.cc
+  daemon/metadata/sandbox_store.cc
+  daemon/restart/restart_policy.cc
+  daemon/services  # In each, `api` is another namespace.
+  images/archive/tar_writer.cc
+  images/diff/stream_processor.cc
+  images/diff/tree_changes.cc
+  images/registry/requests.cc
+  images/transfer/export.cc
+  images/transfer/import.cc
+  images/transfer/pull.cc
+  metrics/process_metrics.cc
+  runtime/cgroups/metrics_v2.cc
+  runtime/shim/container_exec.cc
+  runtime/shim/delete_command.cc
+  runtime/shim/exit_record.cc
+  runtime/shim/sandbox_service.cc
+  runtime/shim/shim_socket.cc
+  runtime/shim/start_command.cc
+  runtime/supervisor/operations.cc
+  runtime/supervisor/sandbox_supervisor.cc)
+
+function(ctrd_unite_sources library)
+  file(RELATIVE_PATH folder "${PROJECT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}")
+  if(NOT CTRD_SANITIZE OR folder IN_LIST CTRD_APART)
+    return()
+  endif()
+  set_target_properties(${library} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  # What stands in a file that is included looks as if it stood in a header.
+  target_compile_options(${library} PRIVATE -Wno-subobject-linkage)
+  foreach(source IN LISTS ARGN)
+    if("${folder}/${source}" IN_LIST CTRD_APART)
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
+endfunction()

@@ -53,6 +53,7 @@ function(ctrd_library name)
     else()
       add_library(${name} STATIC ${ARG_SRCS} ${ARG_HDRS})
       ctrd_configure_target(${name})
+      ctrd_unite_sources(${name} ${ARG_SRCS})  # ctrd_sanitizers.cmake
     endif()
     target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
   endif()

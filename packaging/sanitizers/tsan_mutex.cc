@@ -9,19 +9,42 @@
 
 namespace {
 
-class Relock {
+void TellLock(void* mutex) {
+  __tsan_mutex_pre_lock(mutex, 0);
+  __tsan_mutex_post_lock(mutex, 0, 0);
+}
+
+void TellUnlock(void* mutex) {
+  __tsan_mutex_pre_unlock(mutex, 0);
+  __tsan_mutex_post_unlock(mutex, 0);
+}
+
+class LockAtEnd {
  public:
-  explicit Relock(void* mutex) : mutex_(mutex) {
-    __tsan_mutex_pre_unlock(mutex_, 0);
-    __tsan_mutex_post_unlock(mutex_, 0);
-  }
-  ~Relock() {
-    __tsan_mutex_pre_lock(mutex_, 0);
-    __tsan_mutex_post_lock(mutex_, 0, 0);
-  }
+  explicit LockAtEnd(void* mutex) : mutex_(mutex) {}
+  ~LockAtEnd() { TellLock(mutex_); }
 
  private:
   void* const mutex_;
+};
+
+// A wait lets go of the mutex and takes it again.
+class Relock : public LockAtEnd {
+ public:
+  explicit Relock(void* mutex) : LockAtEnd(mutex) { TellUnlock(mutex); }
+};
+
+// Whether a condition holds is asked inside Abseil, by whichever thread has the mutex then.
+struct ToldCondition {
+  void* mutex;
+  const absl::Condition* condition;
+
+  static bool Holds(ToldCondition* told) {
+    TellLock(told->mutex);
+    const bool holds = told->condition->Eval();
+    TellUnlock(told->mutex);
+    return holds;
+  }
 };
 
 }  // namespace
@@ -70,7 +93,6 @@ void __wrap__ZN4absl7debian35MutexD1Ev(void* mutex) {
   __tsan_mutex_destroy(mutex, __tsan_mutex_not_static);
 }
 
-// A wait lets go of the mutex and takes it again.
 #define WAIT(symbol, mutex, parameters, arguments, result_type) \
   result_type REAL(symbol) parameters;                          \
   result_type WRAP(symbol) parameters {                         \
@@ -84,13 +106,31 @@ WAIT(_ZN4absl7debian37CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE, mutex
      (void* condition, void* mutex, absl::Duration timeout), (condition, mutex, timeout), bool)
 WAIT(_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE, mutex,
      (void* condition, void* mutex, absl::Time deadline), (condition, mutex, deadline), bool)
-WAIT(_ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE, mutex,
-     (void* mutex, const absl::Condition& condition), (mutex, condition), void)
-WAIT(_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE, mutex,
-     (void* mutex, const absl::Condition& condition, absl::Duration timeout),
-     (mutex, condition, timeout), bool)
-WAIT(_ZN4absl7debian35Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE, mutex,
-     (void* mutex, const absl::Condition& condition, absl::Time deadline),
-     (mutex, condition, deadline), bool)
+
+#define WAIT_FOR(symbol, Guard, parameters, arguments, result_type) \
+  result_type REAL(symbol) parameters;                              \
+  result_type WRAP(symbol) parameters {                             \
+    const Guard guard(mutex);                                       \
+    ToldCondition told{mutex, &wanted};                             \
+    const absl::Condition condition(&ToldCondition::Holds, &told);  \
+    return REAL(symbol) arguments;                                  \
+  }
+
+WAIT_FOR(_ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE, Relock,
+         (void* mutex, const absl::Condition& wanted), (mutex, condition), void)
+WAIT_FOR(_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE, Relock,
+         (void* mutex, const absl::Condition& wanted, absl::Duration timeout),
+         (mutex, condition, timeout), bool)
+WAIT_FOR(_ZN4absl7debian35Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE, Relock,
+         (void* mutex, const absl::Condition& wanted, absl::Time deadline),
+         (mutex, condition, deadline), bool)
+WAIT_FOR(_ZN4absl7debian35Mutex8LockWhenERKNS0_9ConditionE, LockAtEnd,
+         (void* mutex, const absl::Condition& wanted), (mutex, condition), void)
+WAIT_FOR(_ZN4absl7debian35Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE, LockAtEnd,
+         (void* mutex, const absl::Condition& wanted, absl::Duration timeout),
+         (mutex, condition, timeout), bool)
+WAIT_FOR(_ZN4absl7debian35Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE, LockAtEnd,
+         (void* mutex, const absl::Condition& wanted, absl::Time deadline),
+         (mutex, condition, deadline), bool)
 }
 // NOLINTEND
