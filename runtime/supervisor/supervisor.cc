@@ -76,7 +76,6 @@ Supervisor::~Supervisor() {
   table_.TakeAll().clear();
   finding_.Stop();
   queue_.Stop();
-  loop_.reset();
 }
 
 absl::StatusOr<TaskPtr> Supervisor::Find(const base::Context& context, std::string_view id) {

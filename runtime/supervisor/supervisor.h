@@ -210,13 +210,14 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   ForwardedEvents forwarded_{*this};
   std::vector<TaskPtr> found_;  // By Open, for Adopt.
   std::atomic<bool> stopping_ = false;
-  std::unique_ptr<base::EventLoopThread> loop_;
   TaskTable table_;
   WorkQueue finding_{8};  // Of shims. Apart, so that the dead do not keep the living waiting.
   WorkQueue queue_{8};
   Operations operations_{[this](Operations::Work work) { queue_.Post(std::move(work)); }};
   std::mutex telling_;  // Of exits: looked up, published and marked as one.
   base::Counter adopted_, quarantined_, released_, died_, killed_;
+  // Last, to end first: its callbacks find it here until its thread has ended.
+  std::unique_ptr<base::EventLoopThread> loop_;
 };
 
 }  // namespace ctrd::runtime
