@@ -17,8 +17,12 @@
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "runtime/ttrpc/frame.h"
+#include "runtime/ttrpc/stream.h"
 
 namespace ctrd::runtime::ttrpc {
+
+class ClientStream;
+struct ClientCore;
 
 class Client {
  public:
@@ -41,6 +45,13 @@ class Client {
   // The same, waiting for it. Not on the loop's thread.
   Response CallAndWait(Request request, absl::Time deadline);
 
+  // Begins a stream. The payload of `request` is its first message; with kServerStreams its only
+  // one, else none if it is empty. `events` may come before Open returns, and end as those of Call
+  // do: `ended` comes exactly once, also if the stream never came about, unless the ClientStream is
+  // gone before.
+  std::unique_ptr<ClientStream> Open(Request request, StreamKind kind, absl::Time deadline,
+                                     StreamEvents events);
+
   // Calls `callback` once, after the connection is gone for whatever reason and all calls have
   // ended; soon, if it is gone already. One callback at a time.
   void OnClose(std::function<void()> callback);
@@ -48,9 +59,36 @@ class Client {
   bool closed() const;
 
  private:
-  struct Core;
-  explicit Client(std::shared_ptr<Core> core) : core_(std::move(core)) {}
-  std::shared_ptr<Core> core_;
+  explicit Client(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {}
+  std::shared_ptr<ClientCore> core_;
+};
+
+// One stream, at the client. Thread-safe; may outlive its client.
+class ClientStream {
+ public:
+  ClientStream(std::shared_ptr<ClientCore> core, std::shared_ptr<StreamReceiver> receiver,
+               uint32_t stream)
+      : core_(std::move(core)), receiver_(std::move(receiver)), stream_(stream) {}
+  ClientStream(const ClientStream&) = delete;
+  ClientStream& operator=(const ClientStream&) = delete;
+  // Gives the stream up. On the loop's thread no event follows; elsewhere some may until the loop
+  // knows. The server is told only that no more messages come; what it still sends is dropped.
+  ~ClientStream();
+
+  //   kUnavailable        too much is unsent; `writable` will be called
+  //   kResourceExhausted  longer than a message may be
+  //   kUnknown            "ttrpc: stream closed"; also after CloseSend, and of kServerStreams
+  absl::Status Send(std::string_view message);
+  // Tells the server that no more messages come.
+  absl::Status CloseSend();
+  // Of the messages that are handed over. Those that are on their way to the reader still come.
+  void Pause();
+  void Resume();
+
+ private:
+  const std::shared_ptr<ClientCore> core_;
+  const std::shared_ptr<StreamReceiver> receiver_;
+  const uint32_t stream_;
 };
 
 // What a call ends with when the connection is lost: kUnknown "ttrpc: closed".

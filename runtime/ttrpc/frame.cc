@@ -25,14 +25,15 @@ uint32_t BigEndian(std::string_view bytes) {
   return value;
 }
 
-absl::StatusOr<std::string> EncodeFrame(uint32_t stream, FrameType type, std::string_view data) {
+absl::StatusOr<std::string> EncodeFrame(uint32_t stream, FrameType type, uint8_t flags,
+                                        std::string_view data) {
   if (data.size() > kMaxMessageBytes) return OversizeError(data.size());
   std::string frame;
   frame.reserve(kHeaderBytes + data.size());
   AppendBigEndian(frame, static_cast<uint32_t>(data.size()));
   AppendBigEndian(frame, stream);
   frame.push_back(static_cast<char>(type));
-  frame.push_back(0);
+  frame.push_back(static_cast<char>(flags));
   frame.append(data);
   return frame;
 }
@@ -51,14 +52,15 @@ std::string_view FirstValue(const Metadata& metadata, std::string_view key) {
   return {};
 }
 
-absl::StatusOr<std::string> EncodeRequestFrame(uint32_t stream, const Request& request) {
+absl::StatusOr<std::string> EncodeRequestFrame(uint32_t stream, const Request& request,
+                                               uint8_t flags) {
   base::WireWriter writer;
   writer.Bytes(1, request.service).Bytes(2, request.method).Bytes(3, request.payload);
   writer.Varint(4, static_cast<uint64_t>(request.timeout_nanoseconds));
   for (const auto& [key, value] : request.metadata) {
     writer.Message(5, base::WireWriter().Bytes(1, key).Bytes(2, value).Take());
   }
-  return EncodeFrame(stream, kRequest, writer.Take());
+  return EncodeFrame(stream, kRequest, flags, writer.Take());
 }
 
 absl::StatusOr<std::string> EncodeResponseFrame(uint32_t stream, const Response& response) {
@@ -71,7 +73,12 @@ absl::StatusOr<std::string> EncodeResponseFrame(uint32_t stream, const Response&
                           .Bytes(2, base::FromAbsl(response.status().message()))
                           .Take());
   }
-  return EncodeFrame(stream, kResponse, writer.Take());
+  return EncodeFrame(stream, kResponse, 0, writer.Take());
+}
+
+absl::StatusOr<std::string> EncodeDataFrame(uint32_t stream, uint8_t flags,
+                                            std::string_view message) {
+  return EncodeFrame(stream, kData, flags, message);
 }
 
 absl::StatusOr<Request> DecodeRequest(std::string_view data) {

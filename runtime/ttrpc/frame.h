@@ -26,6 +26,11 @@ inline constexpr size_t kHeaderBytes = 10;
 inline constexpr std::string_view kNamespaceKey = "containerd-namespace-ttrpc";
 
 enum FrameType : uint8_t { kRequest = 1, kResponse = 2, kData = 3 };
+enum FrameFlags : uint8_t {
+  kRemoteClosed = 1,  // The sender sends no more data on this stream.
+  kRemoteOpen = 2,    // Of a request: data will follow.
+  kNoData = 4,        // Of data: it carries no message, which is not an empty message.
+};
 
 struct Frame {
   uint32_t stream = 0;
@@ -50,10 +55,13 @@ using Response = absl::StatusOr<std::string>;  // The payload, or the status.
 // The first value of `key`, or "".
 std::string_view FirstValue(const Metadata& metadata, std::string_view key);
 
-// A frame of type request or response, ready for the socket.
+// Frames of the three types, ready for the socket.
 //   kResourceExhausted  "message length <n> exceed maximum message size of 4194304"
-absl::StatusOr<std::string> EncodeRequestFrame(uint32_t stream, const Request& request);
+absl::StatusOr<std::string> EncodeRequestFrame(uint32_t stream, const Request& request,
+                                               uint8_t flags = 0);
 absl::StatusOr<std::string> EncodeResponseFrame(uint32_t stream, const Response& response);
+absl::StatusOr<std::string> EncodeDataFrame(uint32_t stream, uint8_t flags,
+                                            std::string_view message);
 absl::Status OversizeError(uint64_t length);
 
 //   kInvalidArgument  "unmarshal request error: …"

@@ -71,6 +71,10 @@ void Server::AddService(const std::string& name, Service service) {
   services_[name] = std::move(service);
 }
 
+void Server::AddStreams(const std::string& name, Streams streams) {
+  streams_[name] = std::move(streams);
+}
+
 absl::Status Server::Listen(base::UniqueFd listener) {
   const int fd = listener.get();
   if (::fcntl(fd, F_SETFL, O_NONBLOCK | ::fcntl(fd, F_GETFL)) != 0) {

@@ -23,6 +23,7 @@
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "runtime/ttrpc/frame.h"
+#include "runtime/ttrpc/stream.h"
 
 namespace ctrd::runtime::ttrpc {
 
@@ -49,6 +50,36 @@ struct Call {
 using Handler = std::function<void(const Call& call, Responder responder)>;
 using Service = std::map<std::string, Handler, std::less<>>;  // By the name of the method.
 
+// One stream, at the server. Copies are the same stream; the last one may go without ending it. Of
+// the loop's thread. Once the stream is over all of it does nothing.
+class ServerStream {
+ public:
+  ServerStream(std::weak_ptr<ServerConnection> connection, uint32_t stream)
+      : connection_(std::move(connection)), stream_(stream) {}
+
+  //   kUnavailable        too much is unsent; `writable` will be called
+  //   kResourceExhausted  longer than a message may be
+  //   kUnknown            "ttrpc: stream closed"; also of a method that answers with one message
+  absl::Status Send(std::string_view message) const;
+  // Ends the stream: with an error, or with the one message of a method that has one; where
+  // messages are the result with "", or a last one that is not empty. No event follows.
+  void Finish(Response result) const;
+  // Of the messages that are handed over.
+  void Pause() const;
+  void Resume() const;
+
+ private:
+  std::weak_ptr<ServerConnection> connection_;
+  uint32_t stream_;
+};
+
+// The payload of `call` is its first message, as the client sent it: it comes by `message`.
+struct StreamMethod {
+  StreamKind kind;
+  std::function<StreamEvents(const Call& call, ServerStream stream)> open;
+};
+using Streams = std::map<std::string, StreamMethod, std::less<>>;  // By the name of the method.
+
 class Server {
  public:
   explicit Server(base::EventLoop* loop) : loop_(loop) {}
@@ -57,6 +88,8 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   void AddService(const std::string& name, Service service);
+  // The streaming methods of a service, which may have others beside them.
+  void AddStreams(const std::string& name, Streams streams);
   // Serves whoever connects to `listener`, a listening stream socket.
   absl::Status Listen(base::UniqueFd listener);
   // Serves one connection that was made already. A peer that is not ours is closed at once.
@@ -74,6 +107,7 @@ class Server {
 
   base::EventLoop* const loop_;
   std::map<std::string, Service, std::less<>> services_;
+  std::map<std::string, Streams, std::less<>> streams_;
   std::vector<base::UniqueFd> listeners_;
   std::map<ServerConnection*, std::shared_ptr<ServerConnection>> connections_;
   bool draining_ = false;

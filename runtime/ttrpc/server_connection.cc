@@ -11,8 +11,11 @@
 namespace ctrd::runtime::ttrpc {
 namespace {
 
-// A peer that asks and does not read the answers is not asked for more beyond this.
-constexpr size_t kMostUnsentBytes = 2 * kMaxMessageBytes;
+// Of a message that could not be taken.
+absl::Status DataError(const absl::Status& why) {
+  return absl::InvalidArgumentError(
+      base::ToAbsl(fmt::format("data handling error: {}", base::MessageOf(why))));
+}
 
 }  // namespace
 
@@ -25,18 +28,21 @@ void ServerConnection::Close() {
   if (!fd_.valid()) return;
   loop_->Remove(fd_.get());
   fd_.Reset();
-  for (const auto& [stream, timer] : calls_) {
-    if (timer) loop_->Cancel(*timer);
-  }
-  calls_.clear();
   unsent_.clear();
+  // What is told of its end may look for its stream.
+  const auto calls = std::exchange(calls_, {});
   server_->Closed(this);
+  for (const auto& [stream, call] : calls) {
+    if (call.timer) loop_->Cancel(*call.timer);
+    if (call.receiver) call.receiver->Abort(base::MakeError(absl::StatusCode::kCancelled, ""));
+  }
 }
 
 void ServerConnection::OnReady(uint32_t events) {
   const auto self = shared_from_this();
   if ((events & EPOLLOUT) != 0) {
     Flush();
+    TellWritable();
     if (server_->draining_ && idle()) return Close();
   }
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || !fd_.valid()) return;
@@ -52,61 +58,177 @@ bool ServerConnection::Take(Frame frame) {
   } else if (stream % 2 == 0) {
     Refuse(stream, absl::InvalidArgumentError("StreamID must be odd for client initiated streams"));
   } else if (frame.type == kData) {
-    // All methods here are unary: data has no place, and ends the call it came for.
-    if (const auto call = calls_.find(stream); call != calls_.end()) {
-      if (call->second) loop_->Cancel(*call->second);
-      calls_.erase(call);
-    }
-    Refuse(stream, absl::InvalidArgumentError("StreamID is no longer active"));
+    TakeData(std::move(frame));
   } else if (frame.type == kRequest) {
-    if (stream <= last_stream_) {
-      Refuse(stream, absl::InvalidArgumentError("StreamID cannot be re-used and must increment"));
-      return fd_.valid();
-    }
-    last_stream_ = stream;
-    const absl::StatusOr<Request> request = DecodeRequest(frame.data);
-    if (request.ok()) {
-      Dispatch(stream, *request);
-    } else {
-      Refuse(stream, request.status());
-    }
+    TakeRequest(stream, frame.data);
   }
   return fd_.valid();
 }
 
+void ServerConnection::TakeRequest(uint32_t stream, std::string_view data) {
+  if (stream <= last_stream_) {
+    return Refuse(stream,
+                  absl::InvalidArgumentError("StreamID cannot be re-used and must increment"));
+  }
+  last_stream_ = stream;
+  const absl::StatusOr<Request> request = DecodeRequest(data);
+  if (!request.ok()) return Refuse(stream, request.status());
+  Dispatch(stream, *request);
+}
+
+void ServerConnection::TakeData(Frame frame) {
+  const auto call = calls_.find(frame.stream);
+  if (call == calls_.end() || call->second.receiver == nullptr) {
+    // Of a unary method: data has no place, and ends the call it came for.
+    (void)Forget(frame.stream);
+    return Refuse(frame.stream, absl::InvalidArgumentError("StreamID is no longer active"));
+  }
+  const auto receiver = call->second.receiver;
+  const bool closes = (frame.flags & kRemoteClosed) != 0;
+  const bool with_data = !frame.data.empty();
+  const bool was_closed =
+      std::exchange(call->second.peer_closed, call->second.peer_closed || closes);
+  if ((frame.flags & kNoData) == 0) {
+    const absl::Status error = was_closed                                 ? StreamClosedError()
+                               : receiver->Message(std::move(frame.data)) ? absl::OkStatus()
+                                                                          : StreamFullError();
+    if (!error.ok()) return Break(frame.stream, DataError(error));
+  }
+  if (!closes) return;
+  if (with_data) {
+    return Break(frame.stream,
+                 absl::InvalidArgumentError("data close message cannot include data"));
+  }
+  if (!was_closed) receiver->Closed();
+}
+
 void ServerConnection::Dispatch(uint32_t stream, const Request& request) {
   const auto service = server_->services_.find(request.service);
-  if (service == server_->services_.end()) {
+  const auto streams = server_->streams_.find(request.service);
+  if (service == server_->services_.end() && streams == server_->streams_.end()) {
     return Refuse(stream, absl::UnimplementedError("service " + request.service));
   }
-  const auto handler = service->second.find(request.method);
-  if (handler == service->second.end()) {
+  if (streams != server_->streams_.end()) {
+    const auto method = streams->second.find(request.method);
+    if (method != streams->second.end()) return DispatchStream(stream, request, method->second);
+  }
+  const Handler* handler = nullptr;
+  if (service != server_->services_.end()) {
+    const auto method = service->second.find(request.method);
+    if (method != service->second.end()) handler = &method->second;
+  }
+  if (handler == nullptr) {
     return Refuse(stream, absl::UnimplementedError("method " + request.method));
   }
-  Timer timer;
+  (void)Begin(stream, request);
+  (*handler)({request.method, request.payload, request.metadata},
+             MakeResponder(loop_, shared_from_this(), stream));
+}
+
+void ServerConnection::DispatchStream(uint32_t stream, const Request& request,
+                                      const StreamMethod& method) {
+  const auto receiver = std::make_shared<StreamReceiver>();
+  const bool more_follows = method.kind != StreamKind::kServerStreams;
+  Running& call = Begin(stream, request);
+  call.receiver = receiver;
+  call.kind = method.kind;
+  call.peer_closed = !more_follows;
+  // A first message that is empty cannot be told from none.
+  if (!request.payload.empty() || !more_follows) (void)receiver->Message(request.payload);
+  if (!more_follows) receiver->Closed();
+  receiver->Begin(method.open({request.method, request.payload, request.metadata},
+                              ServerStream(weak_from_this(), stream)));
+}
+
+ServerConnection::Running& ServerConnection::Begin(uint32_t stream, const Request& request) {
+  Running& call = calls_[stream];
   if (request.timeout_nanoseconds != 0) {
-    timer = loop_->After(
+    call.timer = loop_->After(
         absl::Nanoseconds(request.timeout_nanoseconds), [weak = weak_from_this(), stream] {
           if (const auto self = weak.lock()) {
-            self->Answer(stream, base::MakeError(absl::StatusCode::kDeadlineExceeded, ""));
+            self->Break(stream, base::MakeError(absl::StatusCode::kDeadlineExceeded, ""));
           }
         });
   }
-  calls_[stream] = timer;
-  handler->second({request.method, request.payload, request.metadata},
-                  MakeResponder(loop_, shared_from_this(), stream));
+  return call;
+}
+
+std::optional<ServerConnection::Running> ServerConnection::Forget(uint32_t stream) {
+  const auto call = calls_.find(stream);
+  if (call == calls_.end()) return std::nullopt;
+  if (call->second.timer) loop_->Cancel(*call->second.timer);
+  Running forgotten = std::move(call->second);
+  calls_.erase(call);
+  return forgotten;
 }
 
 void ServerConnection::Answer(uint32_t stream, Response response) {
-  const auto call = calls_.find(stream);
-  if (call == calls_.end()) return;
-  if (call->second) loop_->Cancel(*call->second);
-  calls_.erase(call);
+  if (!Forget(stream)) return;
   Send(stream, response);
   if (server_->draining_ && idle()) Close();
 }
 
+void ServerConnection::Break(uint32_t stream, absl::Status status) {
+  const auto self = shared_from_this();
+  const std::optional<Running> call = Forget(stream);
+  if (!call) return;
+  Send(stream, status);
+  if (call->receiver) call->receiver->Abort(std::move(status));
+  if (server_->draining_ && idle()) Close();
+}
+
+absl::Status ServerConnection::SendMessage(uint32_t stream, std::string_view message) {
+  const auto call = calls_.find(stream);
+  if (call == calls_.end() || call->second.kind == StreamKind::kClientStreams) {
+    return StreamClosedError();
+  }
+  if (unsent_.size() >= kMostUnsentBytes) {
+    call->second.wants_to_send = true;
+    return UnsentError();
+  }
+  ASSIGN_OR_RETURN(const std::string frame, EncodeDataFrame(stream, 0, message));
+  unsent_ += frame;
+  Flush();
+  return absl::OkStatus();
+}
+
+void ServerConnection::FinishStream(uint32_t stream, Response result) {
+  const auto self = shared_from_this();
+  const std::optional<Running> call = Forget(stream);
+  if (!call) return;
+  call->receiver->Drop();
+  absl::StatusOr<std::string> last;
+  if (result.ok() && call->kind != StreamKind::kClientStreams) {
+    last =
+        EncodeDataFrame(stream, result->empty() ? kRemoteClosed | kNoData : kRemoteClosed, *result);
+    if (!last.ok()) result = last.status();
+  }
+  if (result.ok() && call->kind != StreamKind::kClientStreams) {
+    unsent_ += *last;
+    Flush();
+  } else {
+    Send(stream, result);
+  }
+  if (server_->draining_ && idle()) Close();
+}
+
+std::shared_ptr<StreamReceiver> ServerConnection::ReceiverOf(uint32_t stream) const {
+  const auto call = calls_.find(stream);
+  return call == calls_.end() ? nullptr : call->second.receiver;
+}
+
+void ServerConnection::TellWritable() {
+  if (unsent_.size() > kMostUnsentBytes / 2) return;
+  std::vector<std::shared_ptr<StreamReceiver>> waiting;
+  for (auto& [stream, call] : calls_) {
+    if (std::exchange(call.wants_to_send, false)) waiting.push_back(call.receiver);
+  }
+  for (const auto& receiver : waiting) receiver->Writable();
+}
+
 void ServerConnection::Refuse(uint32_t stream, absl::Status status) {
+  // To the client this is the end of the stream, if it has one of that number.
+  if (ReceiverOf(stream) != nullptr) return Break(stream, std::move(status));
   Send(stream, std::move(status));
 }
 
@@ -132,6 +254,7 @@ void ServerConnection::Flush() {
   }
   unsent_.erase(0, sent);
   uint32_t events = 0;
+  // A peer that asks and does not read the answers is not asked for more.
   if (unsent_.size() < kMostUnsentBytes) events |= EPOLLIN;
   if (!unsent_.empty()) events |= EPOLLOUT;
   if (events != watched_) loop_->Modify(fd_.get(), events);
