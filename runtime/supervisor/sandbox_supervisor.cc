@@ -12,6 +12,7 @@
 #include "runtime/sandbox/v1/sandbox.pb.h"
 #include "runtime/supervisor/shim_messages.h"
 #include "runtime/supervisor/shim_process.h"
+#include "runtime/ttrpc/client.h"
 
 namespace ctrd::runtime {
 namespace {
@@ -37,6 +38,14 @@ std::string RequestFor(std::string_view id) {
   Request request;
   request.set_sandbox_id(std::string(id));
   return request.SerializeAsString();
+}
+
+ShimCall CallOf(const Bundle& bundle, std::string_view service, std::string_view method,
+                std::string request) {
+  return {.service = std::string(service),
+          .method = std::string(method),
+          .payload = std::move(request),
+          .namespace_name = bundle.namespace_name};
 }
 
 SandboxEndpoint ToClients(const ShimEndpoint& endpoint) {
@@ -183,7 +192,7 @@ absl::Status SandboxSupervisor::Create(const base::Context& context, const Creat
   }
   Put(key, sandbox);
   // A shim that died before the line above found nobody to bury it.
-  if (sandbox->client->closed()) queue_.Post([this, sandbox] { ShimClosed(sandbox); });
+  if (sandbox->channel->closed()) queue_.Post([this, sandbox] { ShimClosed(sandbox); });
   return absl::OkStatus();
 }
 
@@ -202,15 +211,11 @@ absl::Status SandboxSupervisor::StartShim(const CreateSandbox& request, Sandbox&
 }
 
 absl::Status SandboxSupervisor::Connect(const SandboxPtr& sandbox, absl::Time deadline) {
-  if (sandbox->endpoint.protocol != "ttrpc") {
-    return base::Unimplemented("shim at {} speaks {}", sandbox->endpoint.address,
-                               sandbox->endpoint.protocol);
-  }
   ASSIGN_OR_RETURN(base::EventLoop* const loop, Loop());
-  ASSIGN_OR_RETURN(sandbox->client,
-                   ttrpc::Client::Connect(loop, sandbox->endpoint.address,
-                                          std::min(deadline, absl::Now() + options_.shim_load)));
-  sandbox->client->OnClose([this, weak = std::weak_ptr(sandbox)] {
+  ASSIGN_OR_RETURN(sandbox->channel,
+                   ShimChannel::Connect(loop, sandbox->endpoint,
+                                        std::min(deadline, absl::Now() + options_.shim_load)));
+  sandbox->channel->OnClose([this, weak = std::weak_ptr(sandbox)] {
     if (stopping_) return;
     queue_.Post([this, weak] {
       if (const auto closed = weak.lock()) ShimClosed(closed);
@@ -286,7 +291,7 @@ void SandboxSupervisor::AdoptOne(const Bundle& bundle) {
     base::LogWarn("log of a shim is lost", {{"id", bundle.id}, {"error", log.status()}});
   }
   Put(key, sandbox);
-  if (sandbox->client->closed()) ShimClosed(sandbox);
+  if (sandbox->channel->closed()) ShimClosed(sandbox);
 }
 
 // ---- Calls.
@@ -294,9 +299,8 @@ void SandboxSupervisor::AdoptOne(const Bundle& bundle) {
 absl::StatusOr<std::string> SandboxSupervisor::Ask(const base::Context& context,
                                                    const Sandbox& sandbox, std::string_view method,
                                                    std::string request, absl::Duration limit) {
-  return sandbox.client->CallAndWait(
-      ttrpc::MakeRequest(kService, method, std::move(request), sandbox.bundle.namespace_name),
-      context.WithTimeout(limit).deadline());
+  return sandbox.channel->CallAndWait(CallOf(sandbox.bundle, kService, method, std::move(request)),
+                                      context.WithTimeout(limit).deadline());
 }
 
 absl::StatusOr<std::string> SandboxSupervisor::AskAbout(const base::Context& context,
@@ -397,10 +401,9 @@ std::unique_ptr<TaskRuntime::PendingWait> SandboxSupervisor::Wait(const base::Co
     state->Finish(sandbox.status());
     return std::make_unique<SandboxWait>(std::move(state));
   }
-  (*sandbox)->client->Call(
-      ttrpc::MakeRequest(kService, "WaitSandbox", RequestFor<api::WaitSandboxRequest>(id),
-                         context.namespace_name()),
-      context.deadline(), [weak = std::weak_ptr(state)](ttrpc::Response answer) {
+  (*sandbox)->channel->Call(
+      CallOf((*sandbox)->bundle, kService, "WaitSandbox", RequestFor<api::WaitSandboxRequest>(id)),
+      context.deadline(), [weak = std::weak_ptr(state)](absl::StatusOr<std::string> answer) {
         const auto waiting = weak.lock();
         if (waiting == nullptr) return;
         if (!answer.ok()) return waiting->Finish(answer.status());
@@ -422,7 +425,7 @@ absl::Status SandboxSupervisor::Shutdown(const base::Context& context, std::stri
                                   .status();
   if (!status.ok() && !absl::IsNotFound(status) && !ttrpc::IsClosedError(status)) {
     Put(key, sandbox);  // Still there.
-    if (sandbox->client->closed()) queue_.Post([this, sandbox] { ShimClosed(sandbox); });
+    if (sandbox->channel->closed()) queue_.Post([this, sandbox] { ShimClosed(sandbox); });
     return base::Annotate(status, "failed to shutdown sandbox");
   }
   EndShim(*sandbox);
@@ -433,31 +436,28 @@ absl::Status SandboxSupervisor::Shutdown(const base::Context& context, std::stri
 
 // By the sandbox service, or the way any shim without tasks is ended; waits until it is gone.
 void SandboxSupervisor::EndShim(Sandbox& sandbox) {
-  if (sandbox.client == nullptr) return;
+  if (sandbox.channel == nullptr) return;
   const absl::Time deadline = absl::Now() + options_.shim_shutdown;
   const std::string& id = sandbox.bundle.id;
-  (void)sandbox.client->CallAndWait(
-      ttrpc::MakeRequest(kService, "ShutdownSandbox", RequestFor<api::ShutdownSandboxRequest>(id),
-                         sandbox.bundle.namespace_name),
-      deadline);
+  (void)sandbox.channel->CallAndWait(CallOf(sandbox.bundle, kService, "ShutdownSandbox",
+                                            RequestFor<api::ShutdownSandboxRequest>(id)),
+                                     deadline);
   task_v3::ShutdownRequest request;
   request.set_id(id);
   for (const char* service : {"containerd.task.v3.Task", "containerd.task.v2.Task"}) {
-    const auto answer = sandbox.client->CallAndWait(
-        ttrpc::MakeRequest(service, "Shutdown", request.SerializeAsString(),
-                           sandbox.bundle.namespace_name),
-        deadline);
+    const auto answer = sandbox.channel->CallAndWait(
+        CallOf(sandbox.bundle, service, "Shutdown", request.SerializeAsString()), deadline);
     if (!absl::IsUnimplemented(answer.status())) break;
   }
   constexpr absl::Duration kPause = absl::Milliseconds(2);
-  while (!sandbox.client->closed() && absl::Now() < deadline) absl::SleepFor(kPause);
-  if (!sandbox.client->closed()) {
+  while (!sandbox.channel->closed() && absl::Now() < deadline) absl::SleepFor(kPause);
+  if (!sandbox.channel->closed()) {
     base::LogWarn("shim of a sandbox does not leave, killing it", {{"id", id}});
     if (!KillListeners(sandbox.endpoint.address, absl::Now() + options_.shim_cleanup)) {
       base::LogError("shim of a sandbox remains", {{"id", id}});
     }
   }
-  sandbox.client->Close();
+  sandbox.channel->Close();
 }
 
 void SandboxSupervisor::ShimClosed(const SandboxPtr& sandbox) {

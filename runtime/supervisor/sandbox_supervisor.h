@@ -24,10 +24,10 @@
 #include "runtime/sandbox_runtime.h"
 #include "runtime/supervisor/bundle.h"
 #include "runtime/supervisor/runtime_name.h"
+#include "runtime/supervisor/shim_channel.h"
 #include "runtime/supervisor/shim_command.h"
 #include "runtime/supervisor/shim_log.h"
 #include "runtime/supervisor/work_queue.h"
-#include "runtime/ttrpc/client.h"
 
 namespace ctrd::runtime {
 
@@ -72,7 +72,7 @@ class SandboxSupervisor final : public SandboxRuntime {
     Bundle bundle;
     std::string binary;
     ShimEndpoint endpoint;
-    std::unique_ptr<ttrpc::Client> client;
+    std::unique_ptr<ShimChannel> channel;
     std::unique_ptr<ShimLog> log;
   };
   using SandboxPtr = std::shared_ptr<Sandbox>;

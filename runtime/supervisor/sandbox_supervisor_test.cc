@@ -46,10 +46,14 @@ bool AnyProcessNames(const std::string& text) {
   return false;
 }
 
-class SandboxSupervisorTest : public testing::Test {
+// Over the protocol that is the parameter.
+class SandboxSupervisorTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     ASSERT_OK_AND_ASSIGN(dir_, base::MakeTempDirectory("/tmp", "ctrd-sandbox-"));
+    // It speaks what its name ends with.
+    shim_ = fmt::format("{}/fake-shim-{}", dir_, GetParam());
+    std::filesystem::create_symlink(FakeShim(), shim_);
     Open();
   }
   void TearDown() override {
@@ -73,7 +77,7 @@ class SandboxSupervisorTest : public testing::Test {
   }
   absl::Status Create(const std::string& id, std::map<std::string, std::string> annotations = {}) {
     return supervisor_->Create(context_, {.id = id,
-                                          .runtime = FakeShim(),
+                                          .runtime = shim_,
                                           .netns_path = "/run/netns/x",
                                           .annotations = std::move(annotations)});
   }
@@ -98,19 +102,24 @@ class SandboxSupervisorTest : public testing::Test {
   }
 
   absl::Duration shim_shutdown_ = absl::Seconds(3);
-  std::string dir_;
+  std::string dir_, shim_;
   const base::Context context_{"sb"};
   std::unique_ptr<SandboxSupervisor> supervisor_;
   std::unique_ptr<TaskRuntime::PendingWait> wait_;
 };
 
-TEST_F(SandboxSupervisorTest, LeadsASandboxThroughItsLife) {
+INSTANTIATE_TEST_SUITE_P(Shims, SandboxSupervisorTest, testing::Values("ttrpc", "grpc"),
+                         [](const auto& param) { return std::string(param.param); });
+
+TEST_P(SandboxSupervisorTest, LeadsASandboxThroughItsLife) {
   ASSERT_THAT(Create("box"), IsOk());
   EXPECT_EQ(StateOf("box"), "SANDBOX_NOTREADY");
   ASSERT_OK_AND_ASSIGN(const StartedSandbox started, supervisor_->Start(context_, "box"));
   EXPECT_GT(started.pid, 1u);
   EXPECT_TRUE(Alive(started.pid));
-  EXPECT_THAT(started.endpoint.address, testing::StartsWith("ttrpc+unix:///"));
+  EXPECT_THAT(
+      started.endpoint.address,
+      testing::StartsWith(GetParam() == std::string_view("grpc") ? "grpc+/" : "ttrpc+unix:///"));
   EXPECT_EQ(started.endpoint.version, 3u);
   EXPECT_EQ(StateOf("box"), "SANDBOX_READY");
   ASSERT_OK_AND_ASSIGN(const SandboxState verbose, supervisor_->State(context_, "box", true));
@@ -132,7 +141,7 @@ TEST_F(SandboxSupervisorTest, LeadsASandboxThroughItsLife) {
   AwaitEnd(started.pid);
 }
 
-TEST_F(SandboxSupervisorTest, KeepsTheDirectoriesToItself) {
+TEST_P(SandboxSupervisorTest, KeepsTheDirectoriesToItself) {
   ASSERT_THAT(Create("box"), IsOk());
   for (const std::string& path : {dir_ + "/state", dir_ + "/root", Bundle("box")}) {
     struct stat info {};
@@ -141,7 +150,7 @@ TEST_F(SandboxSupervisorTest, KeepsTheDirectoriesToItself) {
   }
 }
 
-TEST_F(SandboxSupervisorTest, KnowsOneSandboxOfAnIdPerNamespace) {
+TEST_P(SandboxSupervisorTest, KnowsOneSandboxOfAnIdPerNamespace) {
   ASSERT_THAT(Create("box"), IsOk());
   EXPECT_THAT(Create("box"),
               StatusIs(absl::StatusCode::kAlreadyExists, "sandbox box: already exists"));
@@ -150,7 +159,7 @@ TEST_F(SandboxSupervisorTest, KnowsOneSandboxOfAnIdPerNamespace) {
   EXPECT_THAT(Create("other"), IsOk());
 }
 
-TEST_F(SandboxSupervisorTest, LeavesNothingOfACreateThatFails) {
+TEST_P(SandboxSupervisorTest, LeavesNothingOfACreateThatFails) {
   EXPECT_THAT(Create("box", {{"fail", "yes"}}),
               StatusIs(absl::StatusCode::kUnknown, "failed to create sandbox box: asked to fail"));
   EXPECT_FALSE(base::Exists(Bundle("box")));
@@ -161,7 +170,7 @@ TEST_F(SandboxSupervisorTest, LeavesNothingOfACreateThatFails) {
   EXPECT_THAT(Create("box"), IsOk());  // The name is free.
 }
 
-TEST_F(SandboxSupervisorTest, EndsAShimThatDoesNotLeave) {
+TEST_P(SandboxSupervisorTest, EndsAShimThatDoesNotLeave) {
   shim_shutdown_ = absl::Milliseconds(20);
   Open();
   ASSERT_THAT(Create("box", {{"stay", "yes"}}), IsOk());
@@ -171,7 +180,7 @@ TEST_F(SandboxSupervisorTest, EndsAShimThatDoesNotLeave) {
   EXPECT_FALSE(base::Exists(Bundle("box")));
 }
 
-TEST_F(SandboxSupervisorTest, EndsAgainAShimThatKnowsNoSandboxes) {
+TEST_P(SandboxSupervisorTest, EndsAgainAShimThatKnowsNoSandboxes) {
   constexpr char kDebianShim[] = "/usr/bin/containerd-shim-runc-v2";
   if (::geteuid() != 0 || ::access(kDebianShim, X_OK) != 0) GTEST_SKIP() << "no " << kDebianShim;
   CreateSandbox request{.id = "box", .runtime = kDebianShim};
@@ -181,14 +190,14 @@ TEST_F(SandboxSupervisorTest, EndsAgainAShimThatKnowsNoSandboxes) {
   while (AnyProcessNames(dir_)) absl::SleepFor(absl::Milliseconds(2));
 }
 
-TEST_F(SandboxSupervisorTest, StopsWhatIsNotThereWithoutAWord) {
+TEST_P(SandboxSupervisorTest, StopsWhatIsNotThereWithoutAWord) {
   EXPECT_THAT(supervisor_->Stop(context_, "nobody", 1), IsOk());
   EXPECT_THAT(supervisor_->Shutdown(context_, "nobody"), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(supervisor_->Start(context_, "nobody"), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(WaitFor("nobody").get(), StatusIs(absl::StatusCode::kNotFound));
 }
 
-TEST_F(SandboxSupervisorTest, CleansUpAfterAShimThatDies) {
+TEST_P(SandboxSupervisorTest, CleansUpAfterAShimThatDies) {
   ASSERT_THAT(Create("box"), IsOk());
   ASSERT_OK_AND_ASSIGN(const StartedSandbox started, supervisor_->Start(context_, "box"));
   auto exit = WaitFor("box");
@@ -198,7 +207,7 @@ TEST_F(SandboxSupervisorTest, CleansUpAfterAShimThatDies) {
   EXPECT_THAT(Create("box"), IsOk());
 }
 
-TEST_F(SandboxSupervisorTest, FindsSandboxesAgainAfterARestart) {
+TEST_P(SandboxSupervisorTest, FindsSandboxesAgainAfterARestart) {
   ASSERT_THAT(Create("box"), IsOk());
   ASSERT_THAT(Create("other"), IsOk());
   ASSERT_OK_AND_ASSIGN(const StartedSandbox started, supervisor_->Start(context_, "box"));
@@ -216,7 +225,7 @@ TEST_F(SandboxSupervisorTest, FindsSandboxesAgainAfterARestart) {
   AwaitEnd(started.pid);
 }
 
-TEST_F(SandboxSupervisorTest, ADroppedWaitIsNotCalled) {
+TEST_P(SandboxSupervisorTest, ADroppedWaitIsNotCalled) {
   ASSERT_THAT(Create("box"), IsOk());
   bool called = false;
   auto wait = supervisor_->Wait(context_, "box", [&](const auto&) { called = true; });

@@ -26,47 +26,46 @@ absl::StatusOr<std::shared_ptr<ShimClient>> ShimClient::Connect(base::EventLoop*
                                                                 const ShimEndpoint& endpoint,
                                                                 std::string namespace_name,
                                                                 absl::Time deadline) {
-  if (endpoint.version < 2 || endpoint.version > 3) {
+  const bool over_ttrpc = endpoint.protocol == "ttrpc";
+  if (endpoint.version != 3 && !(endpoint.version == 2 && over_ttrpc)) {
     return base::Unknown("containerd client supports only v2 and v3 TTRPC task client (got {})",
                          endpoint.version);
   }
-  if (endpoint.protocol != "ttrpc") {
-    return base::Unimplemented("shim at {} speaks {}", endpoint.address, endpoint.protocol);
-  }
-  ASSIGN_OR_RETURN(auto client, ttrpc::Client::Connect(loop, endpoint.address, deadline));
+  ASSIGN_OR_RETURN(auto channel, ShimChannel::Connect(loop, endpoint, deadline));
   return std::shared_ptr<ShimClient>(
-      new ShimClient(std::move(client), std::move(namespace_name), endpoint.version));
+      new ShimClient(std::move(channel), std::move(namespace_name), endpoint.version, over_ttrpc));
 }
 
-ttrpc::Request ShimClient::MakeRequest(std::string_view method, std::string payload,
-                                       int version) const {
-  return ttrpc::MakeRequest(version == 2 ? "containerd.task.v2.Task" : "containerd.task.v3.Task",
-                            method, std::move(payload), namespace_);
+ShimCall ShimClient::MakeCall(std::string_view method, std::string payload, int version) const {
+  return {.service = version == 2 ? "containerd.task.v2.Task" : "containerd.task.v3.Task",
+          .method = std::string(method),
+          .payload = std::move(payload),
+          .namespace_name = namespace_};
 }
 
 void ShimClient::Call(std::string_view method, std::string request, absl::Time deadline,
                       Done done) {
   const int version = version_.load();
   if (version == 2 || version_known_.load()) {
-    client_->Call(MakeRequest(method, std::move(request), version), deadline, std::move(done));
+    channel_->Call(MakeCall(method, std::move(request), version), deadline, std::move(done));
     return;
   }
-  auto again = MakeRequest(method, request, 2);
+  auto again = MakeCall(method, request, 2);
   // Weak: what waits inside the client must not keep the client.
-  client_->Call(MakeRequest(method, std::move(request), version), deadline,
-                [self = weak_from_this(), again = std::move(again), deadline,
-                 done = std::move(done)](absl::StatusOr<std::string> answer) mutable {
-                  const auto client = self.lock();
-                  if (client == nullptr) return done(std::move(answer));
-                  if (!absl::IsUnimplemented(answer.status())) {
-                    const bool answered = !ttrpc::IsClosedError(answer.status()) &&
-                                          !absl::IsDeadlineExceeded(answer.status());
-                    if (answered) client->version_known_.store(true);
-                    return done(std::move(answer));
-                  }
-                  client->version_.store(2);
-                  client->client_->Call(std::move(again), deadline, std::move(done));
-                });
+  channel_->Call(MakeCall(method, std::move(request), version), deadline,
+                 [self = weak_from_this(), again = std::move(again), deadline,
+                  done = std::move(done)](absl::StatusOr<std::string> answer) mutable {
+                   const auto client = self.lock();
+                   if (client == nullptr) return done(std::move(answer));
+                   if (!absl::IsUnimplemented(answer.status())) {
+                     const bool answered = !ttrpc::IsClosedError(answer.status()) &&
+                                           !absl::IsDeadlineExceeded(answer.status());
+                     if (answered) client->version_known_.store(true);
+                     return done(std::move(answer));
+                   }
+                   client->version_.store(2);
+                   client->channel_->Call(std::move(again), deadline, std::move(done));
+                 });
 }
 
 absl::StatusOr<std::string> ShimClient::CallAndWait(const base::Context& context,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// ShimClient: the task API of one shim, for one task. Speaks version 3 and falls back to version 2
-// when the shim's first answer says it knows no version 3; the messages are the same.
+// ShimClient: the task API of one shim, for one task. Over ttrpc it speaks version 3 and falls back
+// to version 2 when the shim's first answer says it knows no version 3; the messages are the same.
+// Over gRPC there is only version 3.
 //
 // Thread-safe. Errors are the shim's, unchanged; a lost connection is kUnknown "ttrpc: closed".
 // Source documents: docs/api/shim.md, section 10; docs/api/ttrpc.md.
@@ -19,7 +20,7 @@
 #include "base/context.h"
 #include "base/event_loop.h"
 #include "base/status.h"
-#include "runtime/supervisor/bootstrap.h"
+#include "runtime/supervisor/shim_channel.h"
 #include "runtime/task/v3/shim.pb.h"
 #include "runtime/ttrpc/client.h"
 
@@ -29,12 +30,11 @@ namespace task_v3 = containerd::task::v3;
 
 class ShimClient : public std::enable_shared_from_this<ShimClient> {
  public:
-  using Done = std::function<void(absl::StatusOr<std::string>)>;
+  using Done = ShimChannel::Done;
 
   // `loop` outlives the client.
-  //   kUnknown        "containerd client supports only v2 and v3 TTRPC task client (got N)"
-  //   kUnimplemented  a shim that speaks gRPC
-  //   others          nobody listens there
+  //   kUnknown  "containerd client supports only v2 and v3 TTRPC task client (got N)"
+  //   others    as DialShim
   static absl::StatusOr<std::shared_ptr<ShimClient>> Connect(base::EventLoop* loop,
                                                              const ShimEndpoint& endpoint,
                                                              std::string namespace_name,
@@ -47,20 +47,24 @@ class ShimClient : public std::enable_shared_from_this<ShimClient> {
                                           std::string request);
 
   // Called once, on the loop's thread, when the connection is gone.
-  void OnClose(std::function<void()> callback) { client_->OnClose(std::move(callback)); }
-  void Close() { client_->Close(); }
-  bool closed() const { return client_->closed(); }
+  void OnClose(std::function<void()> callback) { channel_->OnClose(std::move(callback)); }
+  void Close() { channel_->Close(); }
+  bool closed() const { return channel_->closed(); }
   int version() const { return version_.load(); }
 
  private:
-  ShimClient(std::unique_ptr<ttrpc::Client> client, std::string namespace_name, int version)
-      : client_(std::move(client)), namespace_(std::move(namespace_name)), version_(version) {}
-  ttrpc::Request MakeRequest(std::string_view method, std::string payload, int version) const;
+  ShimClient(std::unique_ptr<ShimChannel> channel, std::string namespace_name, int version,
+             bool has_older)
+      : channel_(std::move(channel)),
+        namespace_(std::move(namespace_name)),
+        version_(version),
+        version_known_(!has_older) {}
+  ShimCall MakeCall(std::string_view method, std::string payload, int version) const;
 
-  const std::unique_ptr<ttrpc::Client> client_;
+  const std::unique_ptr<ShimChannel> channel_;
   const std::string namespace_;
   std::atomic<int> version_;
-  std::atomic<bool> version_known_ = false;
+  std::atomic<bool> version_known_;
 };
 
 }  // namespace ctrd::runtime

@@ -17,12 +17,12 @@
 #include "absl/time/clock.h"
 #include "base/files.h"
 #include "fmt/format.h"
+#include "runtime/supervisor/shim_address.h"
 
 namespace ctrd::runtime {
 namespace {
 
 constexpr size_t kTableLimitBytes = 64 << 20;
-constexpr std::string_view kScheme = "unix://";
 
 std::vector<std::string_view> Words(std::string_view line) {
   std::vector<std::string_view> words;
@@ -35,8 +35,10 @@ std::vector<std::string_view> Words(std::string_view line) {
   }
 }
 
-// "socket:[<inode>]" of the listener at `path`: Num RefCount Protocol Flags Type St Inode Path.
-std::string ListenerLink(std::string_view path) {
+// "socket:[<inode>]" of the listener that has one of these names: Num RefCount Protocol Flags Type
+// St Inode Path.
+std::string ListenerLink(const std::vector<std::string>& paths) {
+  if (paths.empty()) return "";
   const auto table = base::ReadFile("/proc/net/unix", kTableLimitBytes);
   if (!table.ok()) return "";
   constexpr std::string_view kAccepting = "00010000";
@@ -44,7 +46,8 @@ std::string ListenerLink(std::string_view path) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     const auto words = Words(line);
-    if (words.size() == 8 && words[7] == path && words[3] == kAccepting) {
+    if (words.size() == 8 && words[3] == kAccepting &&
+        std::find(paths.begin(), paths.end(), words[7]) != paths.end()) {
       return fmt::format("socket:[{}]", words[6]);
     }
   }
@@ -77,9 +80,7 @@ bool AwaitEnd(const base::Child& child, absl::Time deadline) {
 }  // namespace
 
 std::vector<base::Child> FindListeners(const std::string& address) {
-  if (!address.starts_with(kScheme)) return {};
-  const std::string path = address.substr(kScheme.size());
-  const std::string link = ListenerLink(path);
+  const std::string link = ListenerLink(ListenerNames(address));
   if (link.empty()) return {};
   const auto names = base::ListDirectory("/proc");
   if (!names.ok()) return {};
@@ -105,8 +106,8 @@ bool KillListeners(const std::string& address, absl::Time deadline) {
 }
 
 void RemoveDeadSocket(const std::string& address, const std::string& directory) {
-  if (!address.starts_with(kScheme) || directory.empty()) return;
-  const std::string path = address.substr(kScheme.size());
+  const std::string path = SocketFile(address);
+  if (path.empty() || directory.empty()) return;
   sockaddr_un peer{.sun_family = AF_UNIX, .sun_path = {}};
   if (path.size() >= sizeof(peer.sun_path) || path.substr(0, path.rfind('/')) != directory) return;
   path.copy(peer.sun_path, path.size());

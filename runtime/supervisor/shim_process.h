@@ -13,8 +13,8 @@
 
 namespace ctrd::runtime {
 
-// The processes, other than this one, that hold the listening socket of `address` ("unix:///…").
-// None if nobody listens, or if the address is of another kind.
+// The processes, other than this one, that hold the listening socket of `address`. None if nobody
+// listens, or if it is in a virtual machine: who listens for that is its hypervisor.
 std::vector<base::Child> FindListeners(const std::string& address);
 
 // Kills them, and waits until `deadline` for their end. False: none was there, or some remain.

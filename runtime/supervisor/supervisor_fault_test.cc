@@ -23,8 +23,9 @@ using base::StatusIs;
 using testing::HasSubstr;
 
 using FaultTest = FakeShimTest;
+CTRD_FOR_BOTH_PROTOCOLS(FaultTest);
 
-TEST_F(FaultTest, AFailedStartOfAShimLeavesNothingAndTheIdFree) {
+TEST_P(FaultTest, AFailedStartOfAShimLeavesNothingAndTheIdFree) {
   struct Case {
     std::string script, error;
   };
@@ -37,6 +38,12 @@ TEST_F(FaultTest, AFailedStartOfAShimLeavesNothingAndTheIdFree) {
       {fmt::format("printf unix://{}/nobody", dir_), "failed to start shim: connect "},
       {R"(printf '{"version":9,"address":"unix:///x","protocol":"ttrpc"}')",
        "failed to start shim: unsupported shim version (9)"},
+      {R"(printf '{"version":2,"address":"/x","protocol":"grpc"}')",
+       "failed to start shim: containerd client supports only v2 and v3 TTRPC task client (got 2)"},
+      {R"(printf '{"version":3,"address":"hvsock:///x","protocol":"ttrpc"}')",
+       "failed to start shim: bad shim address \"hvsock:///x\""},
+      {fmt::format("printf hvsock://{}/nobody:1024", dir_),
+       "failed to start shim: connect 'hvsock://"},
   };
   for (const Case& wrong : cases) {
     Shim("x").WriteStart(wrong.script);
@@ -45,12 +52,12 @@ TEST_F(FaultTest, AFailedStartOfAShimLeavesNothingAndTheIdFree) {
     EXPECT_THAT(supervisor_->State(context_, "x", ""), StatusIs(absl::StatusCode::kNotFound));
   }
   EXPECT_GE(Shim("x").deletes(), std::size(cases));
-  Shim("x").WriteStart("printf " + Shim("x").address());
+  Shim("x").WriteStart(fmt::format("printf %s '{}'", Shim("x").StartAnswer()));
   EXPECT_THAT(Create("x"), IsOk());
   EXPECT_THAT(events_.Topics(), testing::IsEmpty());
 }
 
-TEST_F(FaultTest, AStartThatHangsEndsWithItsDeadline) {
+TEST_P(FaultTest, AStartThatHangsEndsWithItsDeadline) {
   timeouts_.shim_start = absl::Milliseconds(200);
   Restart();
   Shim("x").WriteStart("exec sleep 1000");
@@ -61,7 +68,7 @@ TEST_F(FaultTest, AStartThatHangsEndsWithItsDeadline) {
   EXPECT_NE(::kill(-std::atoi(pid.c_str()), 0), 0);  // The process group of the call.
 }
 
-TEST_F(FaultTest, AMissingBinaryLeavesNothing) {
+TEST_P(FaultTest, AMissingBinaryLeavesNothing) {
   CreateTask request = Request("x");
   request.runtime = dir_ + "/nothing";
   EXPECT_THAT(supervisor_->Create(context_, request),
@@ -69,7 +76,7 @@ TEST_F(FaultTest, AMissingBinaryLeavesNothing) {
   EXPECT_THAT(Left(), testing::IsEmpty());
 }
 
-TEST_F(FaultTest, IdMappedMountsNeedARuntimeThatHasThem) {
+TEST_P(FaultTest, IdMappedMountsNeedARuntimeThatHasThem) {
   CreateTask request = Request("x");
   request.spec.value = R"({"mounts":[{"options":["idmap"]}]})";
   EXPECT_THAT(supervisor_->Create(context_, request),
@@ -81,7 +88,26 @@ TEST_F(FaultTest, IdMappedMountsNeedARuntimeThatHasThem) {
   EXPECT_THAT(Left(), testing::IsEmpty());
 }
 
-TEST_F(FaultTest, AFailedCreateEndsTheShim) {
+TEST_P(FaultTest, AShimWithoutVersionThreeIsAskedForVersionTwoWhereThereIsOne) {
+  FakeShim& shim = Shim("x");
+  if (GetParam() == std::string_view("grpc")) {
+    shim.Fail("Create", absl::UnimplementedError("method Create"));
+    EXPECT_THAT(Create("x"), StatusIs(absl::StatusCode::kUnimplemented));
+    EXPECT_EQ(shim.calls("Create"), 1u);
+    EXPECT_THAT(Left(), testing::IsEmpty());
+    return;
+  }
+  shim.WriteStart(
+      fmt::format(R"(printf '{{"version":3,"address":"{}","protocol":"ttrpc"}}')", shim.address()));
+  ASSERT_THAT(Create("x"), IsOk());
+  EXPECT_EQ(shim.calls("Create"), 1u);
+  ASSERT_OK_AND_ASSIGN(const std::string saved, base::ReadFile(Bundle("x") + "/bootstrap.json"));
+  EXPECT_THAT(saved, HasSubstr(R"("version":2)"));
+  Restart();
+  EXPECT_TRUE(Eventually([&] { return supervisor_->State(context_, "x", "").ok(); }));
+}
+
+TEST_P(FaultTest, AFailedCreateEndsTheShim) {
   Shim("x").Fail("Create", absl::UnknownError("no such runtime"));
   EXPECT_THAT(Create("x"),
               StatusIs(absl::StatusCode::kUnknown, "failed to create shim task: no such runtime"));
@@ -91,7 +117,7 @@ TEST_F(FaultTest, AFailedCreateEndsTheShim) {
   EXPECT_THAT(Left(), testing::IsEmpty());
 }
 
-TEST_F(FaultTest, AShimThatGoesDuringCreateLeavesNothing) {
+TEST_P(FaultTest, AShimThatGoesDuringCreateLeavesNothing) {
   Shim("x").On("Create", [this](const ttrpc::Call&, ttrpc::Responder responder) {
     std::thread([this, responder] { Shim("x").Stop(); }).detach();
   });
@@ -100,7 +126,7 @@ TEST_F(FaultTest, AShimThatGoesDuringCreateLeavesNothing) {
   EXPECT_THAT(Left(), testing::IsEmpty());
 }
 
-TEST_F(FaultTest, ACreateWhoseCallerGivesUpIsUndone) {
+TEST_P(FaultTest, ACreateWhoseCallerGivesUpIsUndone) {
   timeouts_.shim_cleanup = absl::Milliseconds(100);
   Restart();
   Shim("x").Mute("Create");
@@ -115,15 +141,17 @@ TEST_F(FaultTest, ACreateWhoseCallerGivesUpIsUndone) {
   EXPECT_THAT(Create("x"), IsOk());
 }
 
-TEST_F(FaultTest, ALeftoverThatNobodyOwnsIsNotInTheWay) {
+TEST_P(FaultTest, ALeftoverThatNobodyOwnsIsNotInTheWay) {
   ASSERT_THAT(base::MakeDirectories(Bundle("x") + "/rootfs", 0711), IsOk());
-  ASSERT_THAT(base::MakeDirectories(dir_ + "/state/ns/.x/rootfs/deep", 0711), IsOk());
+  // The start of the daemon may be clearing such ones away right now.
+  ASSERT_TRUE(Eventually(
+      [&] { return base::MakeDirectories(dir_ + "/state/ns/.x/rootfs/deep", 0711).ok(); }));
   EXPECT_THAT(Create("x"), IsOk());
 }
 
 // ---- Joining.
 
-TEST_F(FaultTest, IdenticalCreatesShareOneOperation) {
+TEST_P(FaultTest, IdenticalCreatesShareOneOperation) {
   Shim("x").Mute("Create");
   auto first = std::async(std::launch::async, [&] { return Create("x"); });
   ASSERT_TRUE(Shim("x").AwaitCalls("Create", 1));
@@ -140,7 +168,7 @@ TEST_F(FaultTest, IdenticalCreatesShareOneOperation) {
   EXPECT_THAT(Create("x"), StatusIs(absl::StatusCode::kAlreadyExists));
 }
 
-TEST_F(FaultTest, WhoJoinedACreateThatWasGivenUpGetsOneOfHisOwn) {
+TEST_P(FaultTest, WhoJoinedACreateThatWasGivenUpGetsOneOfHisOwn) {
   Shim("x").Mute("Create");
   Shim("x").On("Shutdown", [](const ttrpc::Call&, ttrpc::Responder responder) {
     responder.Reply(std::string());  // And stays: the second start finds it.
@@ -158,7 +186,7 @@ TEST_F(FaultTest, WhoJoinedACreateThatWasGivenUpGetsOneOfHisOwn) {
   EXPECT_EQ(Shim("x").calls("Create"), 2u);
 }
 
-TEST_F(FaultTest, IdenticalStartsKillsAndDeletesShareOneCall) {
+TEST_P(FaultTest, IdenticalStartsKillsAndDeletesShareOneCall) {
   ASSERT_THAT(Create("x"), IsOk());
   const std::map<std::string, std::function<absl::Status()>> calls = {
       {"Start", [&] { return supervisor_->Start(context_, "x", "").status(); }},
@@ -178,7 +206,7 @@ TEST_F(FaultTest, IdenticalStartsKillsAndDeletesShareOneCall) {
   EXPECT_THAT(supervisor_->Delete(context_, "x"), StatusIs(absl::StatusCode::kNotFound));
 }
 
-TEST_F(FaultTest, DifferentKillsAreCallsOfTheirOwn) {
+TEST_P(FaultTest, DifferentKillsAreCallsOfTheirOwn) {
   ASSERT_THAT(Create("x"), IsOk());
   Shim("x").Mute("Kill");
   std::vector<std::future<absl::Status>> kills;
@@ -192,7 +220,7 @@ TEST_F(FaultTest, DifferentKillsAreCallsOfTheirOwn) {
   for (auto& kill : kills) EXPECT_THAT(kill.get(), IsOk());
 }
 
-TEST_F(FaultTest, FiveThousandWaitsAreOneCallToTheShim) {
+TEST_P(FaultTest, FiveThousandWaitsAreOneCallToTheShim) {
   constexpr size_t kWaits = 5000;
   ASSERT_THAT(Create("x"), IsOk());
   std::atomic<size_t> ended = 0;
@@ -213,7 +241,7 @@ TEST_F(FaultTest, FiveThousandWaitsAreOneCallToTheShim) {
 
 // ---- Delete is finished whatever happens.
 
-TEST_F(FaultTest, ADeleteOutlivesItsCaller) {
+TEST_P(FaultTest, ADeleteOutlivesItsCaller) {
   ASSERT_THAT(Create("x"), IsOk());
   Shim("x").Mute("Delete");
   EXPECT_THAT(supervisor_->Delete(context_.WithTimeout(absl::Milliseconds(50)), "x"),
@@ -228,7 +256,7 @@ TEST_F(FaultTest, ADeleteOutlivesItsCaller) {
   EXPECT_THAT(Left(), testing::IsEmpty());
 }
 
-TEST_F(FaultTest, ACallerThatComesBackJoinsItsDelete) {
+TEST_P(FaultTest, ACallerThatComesBackJoinsItsDelete) {
   ASSERT_THAT(Create("x"), IsOk());
   Shim("x").On("Delete", [](const ttrpc::Call&, ttrpc::Responder) {});
   Shim("x").Mute("Delete");
@@ -242,7 +270,7 @@ TEST_F(FaultTest, ACallerThatComesBackJoinsItsDelete) {
   EXPECT_THAT(Left(), testing::IsEmpty());
 }
 
-TEST_F(FaultTest, ADeleteThatFailsCanBeTriedAgain) {
+TEST_P(FaultTest, ADeleteThatFailsCanBeTriedAgain) {
   ASSERT_THAT(Create("x"), IsOk());
   Shim("x").Fail("Delete", absl::UnknownError("cannot delete a running process"));
   EXPECT_THAT(supervisor_->Delete(context_, "x"),
@@ -258,7 +286,7 @@ TEST_F(FaultTest, ADeleteThatFailsCanBeTriedAgain) {
 
 // ---- The daemon dies between two steps.
 
-TEST_F(FaultTest, WhatADeadDaemonLeftIsCleared) {
+TEST_P(FaultTest, WhatADeadDaemonLeftIsCleared) {
   supervisor_.reset();
   const auto write = [&](const std::string& id, const char* name, const std::string& text) {
     EXPECT_THAT(base::MakeDirectories(Bundle(id) + "/rootfs", 0711), IsOk());
@@ -276,7 +304,7 @@ TEST_F(FaultTest, WhatADeadDaemonLeftIsCleared) {
   write("dead", "shim-binary-path", Shim("dead").binary());
   write("dead", "bootstrap.json", fmt::format("unix://{}/nobody", dir_));
   write("unborn", "shim-binary-path", Shim("unborn").binary());
-  write("unborn", "bootstrap.json", Shim("unborn").address());
+  write("unborn", "bootstrap.json", Shim("unborn").StartAnswer());
   Shim("unborn").Fail("State", absl::NotFoundError("container not created: not found"));
   Shim("unborn").Fail("Delete", absl::NotFoundError("container not created: not found"));
   write(".gone", "config.json", "{}");
@@ -312,7 +340,7 @@ class Listener {
   pid_t pid_ = -1;
 };
 
-TEST_F(FaultTest, AShimIsKilledByItsSocket) {
+TEST_P(FaultTest, AShimIsKilledByItsSocket) {
   ASSERT_THAT(base::MakeDirectories(dir_ + "/s", 0700), IsOk());
   const std::string address = "unix://" + dir_ + "/s/stays";
   const Listener stays(dir_ + "/s/stays");

@@ -44,7 +44,9 @@ class QuarantineTest : public FakeShimTest {
   std::vector<std::unique_ptr<TaskRuntime::PendingWait>> waits_;
 };
 
-TEST_F(QuarantineTest, AMuteShimIsFoundAgainWhenItAnswers) {
+CTRD_FOR_BOTH_PROTOCOLS(QuarantineTest);
+
+TEST_P(QuarantineTest, AMuteShimIsFoundAgainWhenItAnswers) {
   ASSERT_THAT(Create("mute"), IsOk());
   ASSERT_THAT(Create("well"), IsOk());
   Shim("mute").Mute("State");
@@ -75,7 +77,7 @@ TEST_F(QuarantineTest, AMuteShimIsFoundAgainWhenItAnswers) {
   EXPECT_THAT(events_.Topics(), testing::IsEmpty());
 }
 
-TEST_F(QuarantineTest, AShimThatAnswersNonsenseIsKept) {
+TEST_P(QuarantineTest, AShimThatAnswersNonsenseIsKept) {
   ASSERT_THAT(Create("x"), IsOk());
   Shim("x").On("State", [](const ttrpc::Call&, ttrpc::Responder responder) {
     responder.Reply(std::string("\xff\xff\xff"));
@@ -92,7 +94,7 @@ TEST_F(QuarantineTest, AShimThatAnswersNonsenseIsKept) {
   EXPECT_EQ(Shim("x").deletes(), 0u);
 }
 
-TEST_F(QuarantineTest, AShimThatDiesInQuarantineIsBuried) {
+TEST_P(QuarantineTest, AShimThatDiesInQuarantineIsBuried) {
   ASSERT_THAT(Create("x"), IsOk());
   Shim("x").Mute("State");
   Restart();
@@ -106,7 +108,7 @@ TEST_F(QuarantineTest, AShimThatDiesInQuarantineIsBuried) {
   EXPECT_TRUE(InQuarantine(0));
 }
 
-TEST_F(QuarantineTest, AShimThatFallsSilentIsFoundOut) {
+TEST_P(QuarantineTest, AShimThatFallsSilentIsFoundOut) {
   ASSERT_THAT(Create("x"), IsOk());
   Shim("x").Mute("State");
   EXPECT_THAT(supervisor_->State(context_, "x", ""), StatusIs(absl::StatusCode::kDeadlineExceeded));
@@ -125,7 +127,7 @@ TEST_F(QuarantineTest, AShimThatFallsSilentIsFoundOut) {
   EXPECT_TRUE(Eventually([&] { return supervisor_->State(context_, "x", "").ok(); }));
 }
 
-TEST_F(QuarantineTest, ABrokenConnectionIsNotADeadShim) {
+TEST_P(QuarantineTest, ABrokenConnectionIsNotADeadShim) {
   ASSERT_THAT(Create("x"), IsOk());
   auto waited = Await("x", "");
   ASSERT_TRUE(Shim("x").AwaitCalls("Wait", 1));
@@ -138,7 +140,7 @@ TEST_F(QuarantineTest, ABrokenConnectionIsNotADeadShim) {
   EXPECT_THAT(events_.Topics(), testing::IsEmpty());
 }
 
-TEST_F(QuarantineTest, ManyDeadShimsDoNotHoldUpTheLiving) {
+TEST_P(QuarantineTest, ManyDeadShimsDoNotHoldUpTheLiving) {
   timeouts_.shim_cleanup = absl::Seconds(60);
   const std::string fifo = dir_ + "/hold";
   for (int i = 0; i < 12; ++i) ASSERT_THAT(Create(fmt::format("a{}", i)), IsOk());
@@ -195,7 +197,7 @@ Told ToldBy(const base::Event& event) {
   return told;
 }
 
-TEST_F(QuarantineTest, MissedExitsAreToldOnceExecsFirst) {
+TEST_P(QuarantineTest, MissedExitsAreToldOnceExecsFirst) {
   ASSERT_THAT(Create("x"), IsOk());
   supervisor_.reset();
   WriteExit(Bundle("x") + "/e1.exit", 7, 3);

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ttrpc/client.h"
 
-#include <sys/socket.h>
-
-#include <cerrno>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -15,11 +12,6 @@
 #include "runtime/ttrpc/unix_address.h"
 
 namespace ctrd::runtime::ttrpc {
-namespace {
-
-constexpr absl::Duration kConnectPause = absl::Milliseconds(5);
-
-}  // namespace
 
 absl::Status ClosedError() { return absl::UnknownError("ttrpc: closed"); }
 
@@ -39,15 +31,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(base::EventLoop* loop,
                                                         const std::string& address,
                                                         absl::Time deadline) {
   ASSIGN_OR_RETURN(const UnixAddress peer, ParseUnixAddress(address));
-  base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid()) return base::ErrnoStatus("socket", address);
-  while (::connect(fd.get(), peer.get(), peer.size) != 0) {
-    if (errno == EINTR) continue;
-    // EAGAIN: its queue is full. There is no descriptor to wait on for that.
-    if (errno != EAGAIN) return base::ErrnoStatus("connect", address);
-    if (absl::Now() >= deadline) return base::Annotate(DeadlineError(), "connect " + address);
-    absl::SleepFor(kConnectPause);
-  }
+  ASSIGN_OR_RETURN(base::UniqueFd fd, ConnectUnix(peer, address, deadline));
   return Adopt(loop, std::move(fd));
 }
 

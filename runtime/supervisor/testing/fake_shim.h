@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// FakeShim: a shim that does what a test wants. Its server lives in the test, and answers as one
-// whose task was created and runs, but for the methods that have a handler of the test; its binary
-// is a script whose `start` the test writes, and which notes each `delete` in a file.
+// FakeShim: a shim that does what a test wants, over ttrpc (version 2) or gRPC (version 3). Its
+// server lives in the test, and answers as one whose task was created and runs, but for the methods
+// that have a handler of the test; its binary is a script whose `start` the test writes, and which
+// notes each `delete` in a file.
 #pragma once
 
 #include <fcntl.h>
@@ -20,11 +21,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "base/event_loop.h"
 #include "base/files.h"
 #include "base/testing/status_matchers.h"
 #include "fmt/format.h"
+#include "runtime/supervisor/testing/grpc_bridge.h"
 #include "runtime/task/v3/shim.pb.h"
+#include "runtime/ttrpc/client.h"
 #include "runtime/ttrpc/server.h"
 
 namespace ctrd::runtime {
@@ -35,16 +39,25 @@ class FakeShim {
  public:
   using Handle = std::function<void(const ttrpc::Call&, ttrpc::Responder)>;
 
-  // Everything is in `directory`, which exists.
-  explicit FakeShim(std::string directory) : directory_(std::move(directory)) {
+  // Everything is in `directory`, which exists. `protocol` is "ttrpc" or "grpc".
+  explicit FakeShim(std::string directory, const std::string& protocol = "ttrpc")
+      : directory_(std::move(directory)), over_grpc_(protocol == "grpc") {
     thread_ = *base::EventLoopThread::Create();
-    WriteStart(fmt::format("printf %s {}", address()));
+    WriteStart(fmt::format("printf %s '{}'", StartAnswer()));
     Listen();
   }
-  ~FakeShim() { Stop(); }
+  ~FakeShim() {
+    leaving_.clear();  // Waits.
+    Stop();
+  }
 
   std::string socket() const { return directory_ + "/shim.sock"; }
-  std::string address() const { return "unix://" + socket(); }
+  std::string address() const { return over_grpc_ ? socket() : "unix://" + socket(); }
+  // What a good `start` prints, and bootstrap.json may hold.
+  std::string StartAnswer() const {
+    if (!over_grpc_) return address();
+    return fmt::format(R"({{"version":3,"address":"{}","protocol":"grpc"}})", address());
+  }
   std::string binary() const { return directory_ + "/containerd-shim-fake-v1"; }
   std::string pid_file() const { return directory_ + "/start.pid"; }  // Of the last `start`.
 
@@ -101,27 +114,44 @@ class FakeShim {
   }
   // Connections break; the shim lives on.
   void DropConnections() {
-    OnLoop([this] { Serve(); });
+    if (!over_grpc_) return OnLoop([this] { Serve(); });
+    const std::scoped_lock lock(bridge_mutex_);
+    bridge_->DropConnections();
   }
 
   // The shim's process ends, or is there again.
   void Stop() {
+    CloseBridge();
     OnLoop([this] { End(); });
   }
   void Listen() {
-    OnLoop([this] {
-      (void)::unlink(socket().c_str());
-      auto listener = ttrpc::ListenUnix(socket());
+    CloseBridge();
+    const std::string path = over_grpc_ ? directory_ + "/inner.sock" : socket();
+    OnLoop([&] {
+      (void)::unlink(path.c_str());
+      auto listener = ttrpc::ListenUnix(path);
       EXPECT_THAT(listener, base::IsOk());
       listener_ = *std::move(listener);
       Serve();
     });
+    if (!over_grpc_) return;
+    const std::scoped_lock lock(bridge_mutex_);
+    inner_ = *ttrpc::Client::Connect(thread_->loop(), path, absl::Now() + absl::Seconds(20));
+    (void)::unlink(socket().c_str());
+    auto listener = ttrpc::ListenUnix(socket());
+    EXPECT_THAT(listener, base::IsOk());
+    bridge_ = std::make_unique<GrpcBridge>(inner_.get(), *std::move(listener));
   }
 
  private:
   void End() {
     server_.reset();
     listener_.Reset();
+  }
+  void CloseBridge() {
+    const std::scoped_lock lock(bridge_mutex_);
+    bridge_.reset();
+    inner_.reset();
   }
 
   void Serve() {
@@ -133,7 +163,8 @@ class FakeShim {
         Answer(call, std::move(responder));
       };
     }
-    server_->AddService("containerd.task.v2.Task", std::move(service));
+    server_->AddService(over_grpc_ ? "containerd.task.v3.Task" : "containerd.task.v2.Task",
+                        std::move(service));
     EXPECT_THAT(server_->Listen(base::UniqueFd(::fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0))),
                 base::IsOk());
   }
@@ -156,12 +187,19 @@ class FakeShim {
       Keep(call, responder);
     } else {
       Reply(call, responder);
-      if (call.method == "Shutdown") thread_->loop()->Post([this] { End(); });
+      if (call.method == "Shutdown") Leave();
     }
     // Now AnswerKept finds what is kept.
     const std::scoped_lock lock(mutex_);
     ++handled_[call.method];
     called_.notify_all();
+  }
+
+  // When the answer is out.
+  void Leave() {
+    if (!over_grpc_) return thread_->loop()->Post([this] { End(); });
+    const std::scoped_lock lock(leaving_mutex_);
+    leaving_.push_back(std::async(std::launch::async, [this] { Stop(); }));
   }
 
   static void Reply(const ttrpc::Call& call, const ttrpc::Responder& responder) {
@@ -185,6 +223,7 @@ class FakeShim {
   }
 
   const std::string directory_;
+  const bool over_grpc_;
   std::mutex mutex_;
   std::condition_variable called_;
   std::map<std::string, Handle> handlers_;
@@ -193,6 +232,11 @@ class FakeShim {
   std::unique_ptr<base::EventLoopThread> thread_;
   base::UniqueFd listener_;
   std::unique_ptr<ttrpc::Server> server_;
+  // Over gRPC: what speaks it, and what it asks.
+  std::mutex bridge_mutex_, leaving_mutex_;
+  std::unique_ptr<ttrpc::Client> inner_;
+  std::unique_ptr<GrpcBridge> bridge_;
+  std::vector<std::future<void>> leaving_;
 };
 
 }  // namespace ctrd::runtime

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// FakeShimTest: a supervisor over directories of its own, and shims that do what a test wants.
+// FakeShimTest: a supervisor over directories of its own, and shims that do what a test wants, over
+// the protocol that is the parameter.
 #pragma once
 
 #include <map>
@@ -18,7 +19,7 @@
 
 namespace ctrd::runtime {
 
-class FakeShimTest : public testing::Test {
+class FakeShimTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     ASSERT_OK_AND_ASSIGN(dir_, base::MakeTempDirectory("/tmp", "ctrd-fake-"));
@@ -52,7 +53,7 @@ class FakeShimTest : public testing::Test {
     std::unique_ptr<FakeShim>& shim = shims_[id];
     if (shim == nullptr) {
       EXPECT_THAT(base::MakeDirectories(dir_ + "/shim-" + id, 0700), base::IsOk());
-      shim = std::make_unique<FakeShim>(dir_ + "/shim-" + id);
+      shim = std::make_unique<FakeShim>(dir_ + "/shim-" + id, GetParam());
     }
     return *shim;
   }
@@ -113,5 +114,10 @@ class FakeShimTest : public testing::Test {
   std::map<std::string, std::unique_ptr<FakeShim>> shims_;
   std::unique_ptr<Supervisor> supervisor_;
 };
+
+// For each file of such tests.
+#define CTRD_FOR_BOTH_PROTOCOLS(suite)                                     \
+  INSTANTIATE_TEST_SUITE_P(Shims, suite, testing::Values("ttrpc", "grpc"), \
+                           [](const auto& param) { return std::string(param.param); })
 
 }  // namespace ctrd::runtime

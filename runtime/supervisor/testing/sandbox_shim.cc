@@ -3,7 +3,7 @@
 // A shim whose sandboxes and tasks exist in its memory only: the sandbox service and as much of the
 // task service as a daemon needs, behind the command line of any shim. For tests of what drives
 // shims. A sandbox with the annotation "fail" cannot be created, one with "stay" does not leave;
-// one that is stopped ends with 42.
+// one that is stopped ends with 42. Called by a name that ends with "grpc" it speaks that.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -23,7 +23,9 @@
 #include "base/wire.h"
 #include "fmt/format.h"
 #include "runtime/sandbox/v1/sandbox.pb.h"
+#include "runtime/supervisor/testing/grpc_bridge.h"
 #include "runtime/task/v3/shim.pb.h"
+#include "runtime/ttrpc/client.h"
 #include "runtime/ttrpc/server.h"
 
 namespace ctrd::runtime {
@@ -198,7 +200,18 @@ int Serve(base::UniqueFd listener, const std::string& socket) {
   return 0;
 }
 
-int Start() {
+int ServeGrpc(base::UniqueFd listener, const std::string& socket) {
+  const std::string inner = socket + ".inner";
+  auto inner_listener = ttrpc::ListenUnix(inner);
+  auto thread = base::EventLoopThread::Create();
+  if (!inner_listener.ok() || !thread.ok()) return 1;
+  auto client = ttrpc::Client::Connect((*thread)->loop(), inner, absl::InfiniteFuture());
+  if (!client.ok()) return 1;
+  const GrpcBridge bridge(client->get(), std::move(listener));
+  return Serve(*std::move(inner_listener), socket);
+}
+
+int Start(bool over_grpc) {
   (void)base::ReadAll(STDIN_FILENO, "stdin");  // What the daemon says of itself.
   // In the bundle, with which it goes.
   const std::string socket = std::filesystem::current_path().string() + "/s";
@@ -208,9 +221,11 @@ int Start() {
     ::setsid();
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, fd);
-    ::_exit(Serve(*std::move(listener), socket));
+    ::_exit(over_grpc ? ServeGrpc(*std::move(listener), socket)
+                      : Serve(*std::move(listener), socket));
   }
-  std::printf(R"({"version":3,"address":"unix://%s","protocol":"ttrpc"})", socket.c_str());
+  std::printf(R"({"version":3,"address":"%s%s","protocol":"%s"})", over_grpc ? "" : "unix://",
+              socket.c_str(), over_grpc ? "grpc" : "ttrpc");
   return 0;
 }
 
@@ -221,5 +236,6 @@ int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
   const char* const action = argc > 1 ? argv[argc - 1] : "";
   // Nothing of a task outlives this shim: there is nothing to delete.
-  return std::strcmp(action, "start") == 0 ? ctrd::runtime::Start() : 0;
+  const bool over_grpc = std::string_view(argv[0]).ends_with("grpc");
+  return std::strcmp(action, "start") == 0 ? ctrd::runtime::Start(over_grpc) : 0;
 }
