@@ -69,19 +69,23 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit_bytes
 absl::StatusOr<std::string> ReadAll(int fd, std::string_view name, size_t limit_bytes) {
   std::string data;
   struct stat info = {};
-  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0) {
-    data.reserve(std::min<size_t>(info.st_size, limit_bytes) + 1);
-  }
+  size_t chunk = kReadChunkBytes;
+  const bool sized = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
+  // Most files are small, and a large block of memory is not for nothing. The one byte more is for
+  // the read that finds the end.
+  if (sized) chunk = std::min<size_t>(info.st_size, limit_bytes) + 1;
   while (true) {
     const size_t old_size = data.size();
     // One byte past the limit is enough to know that there is more.
-    const size_t want = std::min(kReadChunkBytes, limit_bytes - old_size + 1);
+    const size_t want = std::min(chunk, limit_bytes - old_size + 1);
     data.resize(old_size + want);
     const ssize_t got = ::read(fd, data.data() + old_size, want);
     data.resize(old_size + (got > 0 ? got : 0));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return ErrnoStatus("read", name);
     if (got == 0) return data;
+    const bool short_read = static_cast<size_t>(got) < want;
+    chunk = sized && short_read ? want - static_cast<size_t>(got) : kReadChunkBytes;
     if (data.size() > limit_bytes) {
       return absl::ResourceExhaustedError(
           ToAbsl(fmt::format("read '{}': more than {} bytes", name, limit_bytes)));

@@ -22,6 +22,9 @@ namespace ctrd::base {
 namespace {
 
 constexpr absl::Duration kFuseTimeout = absl::Seconds(30);
+// How long an upper directory that another overlay holds is waited for.
+constexpr absl::Duration kUpperPatience = absl::Seconds(2);
+constexpr absl::Duration kUpperPause = absl::Milliseconds(2);
 // From here on an overlay's options are handed to the kernel one by one.
 constexpr size_t kLongOptionsSlack = 512;
 
@@ -171,9 +174,13 @@ absl::Status MountJob::Fuse() const {
 absl::Status MountJob::ByPath() const {
   const std::string data = options_.JoinedData();
   if (data.size() >= PageBytes()) return absl::InvalidArgumentError("mount options is too long");
-  if (::mount(source_.c_str(), LinkTo(target_.fd.get()).c_str(), mount_.type.c_str(),
-              options_.flags, data.c_str()) != 0) {
-    return Failed(errno);
+  const absl::Time deadline = absl::Now() + kUpperPatience;
+  while (::mount(source_.c_str(), LinkTo(target_.fd.get()).c_str(), mount_.type.c_str(),
+                 options_.flags, data.c_str()) != 0) {
+    // With index=on the kernel takes an upper directory once, and one that UnmountAllButOverlays
+    // took out of sight may not be over yet.
+    if (errno != EBUSY || !is_overlay() || absl::Now() >= deadline) return Failed(errno);
+    absl::SleepFor(kUpperPause);
   }
   return absl::OkStatus();
 }

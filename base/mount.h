@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/unique_fd.h"
 
 namespace ctrd::base {
 
@@ -37,6 +38,12 @@ absl::Status MountAll(const Mounts& mounts, const std::string& directory);
 // Unmounts whatever is mounted on `path`, layer by layer, until it is no mount point; then all that
 // is mounted below it. A path that is no mount point, or does not exist, is fine.
 absl::Status UnmountAll(const std::string& path);
+
+// UnmountAll for a root file system that is not used any more, by who has no time. The end of an
+// overlay writes out all that its upper file system still has to write, the whole disk of the host
+// say. So overlays on `path` are only taken out of sight, for everybody and at once; each ends when
+// the descriptor that is returned for it is closed, by hand or with the process.
+absl::StatusOr<std::vector<UniqueFd>> UnmountAllButOverlays(const std::string& path);
 
 // `mounts` as they are for a reader: overlays lose upper and work directory (the upper becomes the
 // nearest lower), everything else gets `ro`.

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <future>
 
 #include "base/files.h"
 #include "base/mount_options.h"
@@ -285,6 +286,55 @@ TEST_F(MountTest, ABusyMountIsDetachedInTheEnd) {
   Write("source/file", "held");
   ASSERT_THAT(MountAll({Bind("source")}, At("target")), IsOk());
   ASSERT_OK_AND_ASSIGN(UniqueFd held, Open(At("target/file"), O_RDONLY));
+  EXPECT_THAT(UnmountAll(At("target")), IsOk());
+  EXPECT_EQ(Mounted(), 0);
+}
+
+TEST_F(MountTest, AnOverlayIsOutOfSightAtOnceAndEndsWithItsDescriptor) {
+  const std::string options = fmt::format("lowerdir={},upperdir={},workdir={}", MakeDir("lower"),
+                                          MakeDir("upper"), MakeDir("work"));
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status mounted = MountAll({{"overlay", "overlay", "", {options}}}, At("target"));
+    if (!mounted.ok()) GTEST_SKIP() << "no overlays on tmpfs: " << mounted.ToString();
+    Write("target/file", "kept");
+    ASSERT_OK_AND_ASSIGN(std::vector<UniqueFd> hidden, UnmountAllButOverlays(At("target")));
+    EXPECT_EQ(Mounted(), 0);
+    EXPECT_FALSE(Exists(At("target/file")));
+    ASSERT_EQ(hidden.size(), 1u);
+    // It is there for as long as somebody holds it.
+    const UniqueFd file(::openat(hidden[0].get(), "file", O_RDONLY | O_CLOEXEC));
+    EXPECT_TRUE(file.valid());
+  }
+  EXPECT_EQ(Read("upper/file"), "kept");
+}
+
+TEST_F(MountTest, AnUpperDirectoryThatIsStillHeldIsWaitedFor) {
+  const std::string options = fmt::format("index=on,lowerdir={},upperdir={},workdir={}",
+                                          MakeDir("lower"), MakeDir("upper"), MakeDir("work"));
+  const Mounts mounts = {{"overlay", "overlay", "", {options}}};
+  const absl::Status mounted = MountAll(mounts, At("target"));
+  if (!mounted.ok()) GTEST_SKIP() << "no overlays with an index: " << mounted.ToString();
+  ASSERT_OK_AND_ASSIGN(std::vector<UniqueFd> hidden, UnmountAllButOverlays(At("target")));
+  auto again = std::async(std::launch::async, [&] { return MountAll(mounts, At("target")); });
+  hidden.clear();
+  EXPECT_THAT(again.get(), IsOk());
+  EXPECT_EQ(Mounted(), 1);
+}
+
+TEST_F(MountTest, WhatIsNoOverlayIsUnmountedAtOnce) {
+  MakeDir("source/below");
+  ASSERT_THAT(MountAll({Bind("source"), Bind("source")}, At("target")), IsOk());
+  ASSERT_THAT(MountAll({Bind("source")}, At("target/below")), IsOk());
+  ASSERT_OK_AND_ASSIGN(const std::vector<UniqueFd> hidden, UnmountAllButOverlays(At("target")));
+  EXPECT_TRUE(hidden.empty());
+  EXPECT_EQ(Mounted(), 0);
+  EXPECT_THAT(UnmountAllButOverlays(At("missing/path")), IsOk());
+}
+
+TEST_F(MountTest, UnmountAllFindsAMountBelowADirectoryThatIsNone) {
+  MakeDir("source");
+  const std::string below = MakeDir("target/a/b");
+  ASSERT_THAT(MountAll({Bind("source")}, below), IsOk());
   EXPECT_THAT(UnmountAll(At("target")), IsOk());
   EXPECT_EQ(Mounted(), 0);
 }

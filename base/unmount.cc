@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The part of base/mount.h that takes mounts away.
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +25,7 @@ constexpr size_t kMountInfoLimitBytes = 256 << 20;
 // How long a busy mount is waited for before it is detached, to end with its last user.
 constexpr absl::Duration kBusyPatience = absl::Milliseconds(500);
 constexpr absl::Duration kBusyPause = absl::Milliseconds(10);
+constexpr size_t kMostHidden = 64;  // Overlays on one another.
 
 // `path` without links, except a link in its last part; "" if its directory does not exist.
 absl::StatusOr<std::string> CanonicalPath(const std::string& path) {
@@ -72,6 +76,22 @@ absl::StatusOr<std::vector<std::string>> MountPointsAt(const std::string& path) 
     }
   }
   return points;
+}
+
+// An empty directory on which nothing is mounted has nothing mounted below it either: that saves
+// reading a table that is long where there are many containers.
+bool HasNoMounts(const std::string& path) {
+  struct statx info = {};
+  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, 0, &info) != 0) return false;
+  if ((info.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) == 0) return false;  // Before Linux 5.8.
+  if ((info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 || !S_ISDIR(info.stx_mode)) return false;
+  const auto names = ListDirectory(path);
+  return names.ok() && names->empty();
+}
+
+bool IsOverlay(const UniqueFd& fd) {
+  struct statfs info = {};
+  return ::fstatfs(fd.get(), &info) == 0 && info.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 absl::Status UnmountOne(const std::string& point) {
@@ -129,7 +149,7 @@ constexpr std::string_view kTempPrefix = "containerd-mount";
 
 absl::Status UnmountAll(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string canonical, CanonicalPath(path));
-  if (canonical.empty()) return absl::OkStatus();
+  if (canonical.empty() || HasNoMounts(canonical)) return absl::OkStatus();
   size_t before = SIZE_MAX;
   while (true) {
     ASSIGN_OR_RETURN(const std::vector<std::string> points, MountPointsAt(canonical));
@@ -142,6 +162,20 @@ absl::Status UnmountAll(const std::string& path) {
       RETURN_IF_ERROR(UnmountOne(*point));
     }
   }
+}
+
+absl::StatusOr<std::vector<UniqueFd>> UnmountAllButOverlays(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string canonical, CanonicalPath(path));
+  std::vector<UniqueFd> hidden;
+  while (hidden.size() < kMostHidden) {
+    UniqueFd top(::open(canonical.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!top.valid() || !IsOverlay(top)) break;
+    // A directory of an overlay that is mounted further up is no mount point.
+    if (::umount2(canonical.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) != 0) break;
+    hidden.push_back(std::move(top));
+  }
+  RETURN_IF_ERROR(UnmountAll(path));
+  return hidden;
 }
 
 Mounts ReadOnly(const Mounts& mounts) {
