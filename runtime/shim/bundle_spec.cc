@@ -30,20 +30,7 @@ const nlohmann::json& Member(const nlohmann::json& json, const char* name) {
   return member == json.end() ? kNull : *member;
 }
 
-}  // namespace
-
-std::string GroupOf(const std::string& bundle, const std::string& id) {
-  const nlohmann::json spec = ReadSpec(bundle);
-  const nlohmann::json& annotations = Member(spec, "annotations");
-  for (const char* key : {"io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"}) {
-    const nlohmann::json& group = Member(annotations, key);
-    if (group.is_string()) return group.get<std::string>();
-  }
-  return id;
-}
-
-bool HasPrivatePidNamespace(const std::string& bundle) {
-  const nlohmann::json spec = ReadSpec(bundle);
+bool HasPrivatePidNamespace(const nlohmann::json& spec) {
   const nlohmann::json& namespaces = Member(Member(spec, "linux"), "namespaces");
   if (!namespaces.is_array()) return false;
   for (const nlohmann::json& entry : namespaces) {
@@ -54,14 +41,7 @@ bool HasPrivatePidNamespace(const std::string& bundle) {
   return false;
 }
 
-std::string CgroupsPath(const std::string& bundle) {
-  const nlohmann::json spec = ReadSpec(bundle);
-  const nlohmann::json& path = Member(Member(spec, "linux"), "cgroupsPath");
-  return path.is_string() ? path.get<std::string>() : std::string();
-}
-
-absl::Status CheckLimits(const std::string& bundle) {
-  const nlohmann::json spec = ReadSpec(bundle);
+absl::Status CheckLimits(const nlohmann::json& spec) {
   const nlohmann::json& linux_part = Member(spec, "linux");
   for (const char* name : {"uidMappings", "gidMappings"}) {
     if (Member(linux_part, name).size() > kMostMappings) {
@@ -87,11 +67,35 @@ absl::Status CheckLimits(const std::string& bundle) {
   return absl::OkStatus();
 }
 
-absl::Status CheckRoot(const std::string& bundle) {
+}  // namespace
+
+std::string GroupOf(const std::string& bundle, const std::string& id) {
+  const nlohmann::json spec = ReadSpec(bundle);
+  const nlohmann::json& annotations = Member(spec, "annotations");
+  for (const char* key : {"io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"}) {
+    const nlohmann::json& group = Member(annotations, key);
+    if (group.is_string()) return group.get<std::string>();
+  }
+  return id;
+}
+
+std::string CgroupsPath(const std::string& bundle) {
+  const nlohmann::json spec = ReadSpec(bundle);
+  const nlohmann::json& path = Member(Member(spec, "linux"), "cgroupsPath");
+  return path.is_string() ? path.get<std::string>() : std::string();
+}
+
+BundleFacts ReadFacts(const std::string& bundle) {
   const nlohmann::json spec = ReadSpec(bundle);
   const nlohmann::json& path = Member(Member(spec, "root"), "path");
   std::string root = path.is_string() ? path.get<std::string>() : "rootfs";
   if (!root.starts_with('/')) root.insert(0, bundle + "/");
+  return {.private_pid_namespace = HasPrivatePidNamespace(spec),
+          .limits = CheckLimits(spec),
+          .root = std::move(root)};
+}
+
+absl::Status CheckRoot(const std::string& root) {
   struct stat info {};
   if (::lstat((root + "/dev").c_str(), &info) == 0 && S_ISLNK(info.st_mode)) {
     return base::FailedPrecondition("/dev of the container's root is a symbolic link");

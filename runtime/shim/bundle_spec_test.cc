@@ -39,9 +39,9 @@ class BundleSpecTest : public testing::Test {
 TEST_F(BundleSpecTest, MappingsHaveTheKernelsLimit) {
   for (const char* name : {"uidMappings", "gidMappings"}) {
     WriteMappings(name, 340);
-    EXPECT_THAT(CheckLimits(bundle_), IsOk());
+    EXPECT_THAT(ReadFacts(bundle_).limits, IsOk());
     WriteMappings(name, 341);
-    EXPECT_THAT(CheckLimits(bundle_), StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(ReadFacts(bundle_).limits, StatusIs(absl::StatusCode::kInvalidArgument));
   }
 }
 
@@ -51,34 +51,44 @@ TEST_F(BundleSpecTest, PathsOfNamespacesAreNoLongerThanPathsAre) {
            std::string(bytes, 'a') + R"("}]}})";
   };
   Write(spec(4095));
-  EXPECT_THAT(CheckLimits(bundle_), IsOk());
+  EXPECT_THAT(ReadFacts(bundle_).limits, IsOk());
   Write(spec(4096));
-  EXPECT_THAT(CheckLimits(bundle_), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ReadFacts(bundle_).limits, StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(BundleSpecTest, AnnotationsHaveALimitTogether) {
   const std::string half(600 << 10, 'x');
   Write(R"({"annotations":{"a":")" + half + R"("}})");
-  EXPECT_THAT(CheckLimits(bundle_), IsOk());
+  EXPECT_THAT(ReadFacts(bundle_).limits, IsOk());
   Write(R"({"annotations":{"a":")" + half + R"(","b":")" + half + R"("}})");
-  EXPECT_THAT(CheckLimits(bundle_), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ReadFacts(bundle_).limits, StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(BundleSpecTest, WhatIsNoSpecificationIsLeftToTheRuntime) {
   for (const char* text : {"", "{", "[]", "{\"linux\":7}", R"({"linux":{"namespaces":{"a":1}}})"}) {
     Write(text);
-    EXPECT_THAT(CheckLimits(bundle_), IsOk()) << text;
-    EXPECT_THAT(CheckRoot(bundle_), IsOk()) << text;
+    EXPECT_THAT(ReadFacts(bundle_).limits, IsOk()) << text;
+    EXPECT_THAT(CheckRoot(ReadFacts(bundle_).root), IsOk()) << text;
   }
+}
+
+TEST_F(BundleSpecTest, APidNamespaceIsPrivateIfItIsNew) {
+  const auto is_private = [&](const std::string& namespaces) {
+    Write(R"({"linux":{"namespaces":[)" + namespaces + "]}}");
+    return ReadFacts(bundle_).private_pid_namespace;
+  };
+  EXPECT_TRUE(is_private(R"({"type":"mount"},{"type":"pid"})"));
+  EXPECT_FALSE(is_private(R"({"type":"mount"})"));
+  EXPECT_FALSE(is_private(R"({"type":"pid","path":"/proc/1/ns/pid"})"));
 }
 
 TEST_F(BundleSpecTest, ARootWhoseDevIsALinkIsRefused) {
   Write(R"({"root":{"path":"rootfs"}})");
-  EXPECT_THAT(CheckRoot(bundle_), IsOk());  // There is none.
+  EXPECT_THAT(CheckRoot(ReadFacts(bundle_).root), IsOk());  // There is none.
   ASSERT_EQ(::symlink("/tmp", (bundle_ + "/rootfs/dev").c_str()), 0);
-  EXPECT_THAT(CheckRoot(bundle_), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(CheckRoot(ReadFacts(bundle_).root), StatusIs(absl::StatusCode::kFailedPrecondition));
   Write(R"({"root":{"path":")" + bundle_ + R"(/rootfs"}})");
-  EXPECT_THAT(CheckRoot(bundle_), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(CheckRoot(ReadFacts(bundle_).root), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 }  // namespace

@@ -13,7 +13,6 @@
 #include "base/status.h"
 #include "base/time.h"
 #include "events/task.pb.h"
-#include "runtime/shim/bundle_spec.h"
 #include "runtime/shim/proto_time.h"
 
 namespace ctrd::runtime::shim {
@@ -39,7 +38,7 @@ Container::Container(Shim shim, ContainerRequest request, RuncOptions options)
       request_(std::move(request)),
       options_(std::move(options)),
       runc_(shim_.loop, shim_.reaper, ProgramFor(shim_, request_, options_)),
-      private_pid_namespace_(HasPrivatePidNamespace(request_.bundle)),
+      facts_(ReadFacts(request_.bundle)),
       init_(std::make_shared<Process>(shim_.loop, "", request_.stdio)),
       execs_changed_(shim_.loop) {
   if (!request_.checkpoint.empty()) init_->state = State::kRestorable;
@@ -156,7 +155,7 @@ void Container::ExecExited(const std::shared_ptr<Process>& process, runc::Exit e
 // Without a pid namespace of their own, processes outlive the first one: they end here.
 Async<bool> Container::EndExecs(Ptr self) {
   const bool runs = self->init_->state != State::kCreated && !self->deleted();
-  if (runs && !self->private_pid_namespace_) {
+  if (runs && !self->facts_.private_pid_namespace) {
     Completion<absl::Status> killed;
     self->runc_.KillAll(self->id(), killed.callback());
     const absl::Status status = co_await killed;

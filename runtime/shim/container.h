@@ -26,6 +26,7 @@
 #include "runtime/runc/reaper.h"
 #include "runtime/runc/runc.h"
 #include "runtime/shim/async.h"
+#include "runtime/shim/bundle_spec.h"
 #include "runtime/shim/process.h"
 #include "runtime/shim/publisher.h"
 #include "runtime/shim/rest.h"
@@ -130,7 +131,7 @@ class Container {
   const ContainerRequest request_;
   const RuncOptions options_;
   runc::Runc runc_;
-  bool private_pid_namespace_ = false;
+  const BundleFacts facts_;
   bool abandoned_ = false;  // Nobody waits for Create any more.
   std::shared_ptr<Process> init_;
   std::map<std::string, std::shared_ptr<Process>, std::less<>> execs_;

@@ -22,7 +22,7 @@ constexpr absl::Duration kLookAgain = absl::Milliseconds(5);
 
 Async<absl::Status> Container::Create(Ptr self) {
   const AsyncMutex::Guard guard = co_await self->init_->mutex.Acquire();
-  CO_RETURN_IF_ERROR(CheckLimits(self->bundle()));
+  CO_RETURN_IF_ERROR(self->facts_.limits);
   RemoveExitRecord(self->bundle(), "");  // Of a container of that name before.
   CO_RETURN_IF_ERROR(SaveRuncOptions(self->bundle(), self->options_));
   if (!self->request_.rootfs.empty()) {
@@ -45,7 +45,7 @@ Async<absl::Status> Container::CreateMounted(Ptr self) {
     self->PublishCreate();
     co_return absl::OkStatus();
   }
-  CO_RETURN_IF_ERROR(CheckRoot(self->bundle()));
+  CO_RETURN_IF_ERROR(CheckRoot(self->facts_.root));
   const IoOptions io_options = self->IoOptionsFor(*self->init_);
   auto io = co_await ProcessIo::Open(self->shim_.loop, self->shim_.reaper, io_options);
   CO_RETURN_IF_ERROR(self->Unwanted());
@@ -68,12 +68,13 @@ Async<absl::Status> Container::CreateMounted(Ptr self) {
   }
   self->PublishCreate();
   self->WatchInit(self);
+  // While the answer is on its way: nothing runs in the container yet.
+  self->shim_.loop->Post([self] { self->WatchCgroup(self); });
   co_return status;
 }
 
 Async<absl::Status> Container::FinishCreate(Ptr self) {
   CO_ASSIGN_OR_RETURN(self->init_->pid, self->ReadPidFile(""));
-  self->WatchCgroup(self);
   co_return co_await self->init_->io->Started();
 }
 
@@ -97,8 +98,6 @@ absl::Status Container::Unwanted() const {
 // The runtime failed, or was killed at any point, or we cannot use what it made. What it knows of
 // the container it deletes; what it never came to note is found by the container's cgroup.
 Async<bool> Container::UndoRuntime(Ptr self) {
-  self->oom_watch_.reset();
-  self->cgroup_.reset();
   if (self->runc_.HasStateOf(self->id())) {
     Completion<absl::Status> deleted;
     self->runc_.DeleteByForce(self->id(), deleted.callback());

@@ -19,6 +19,7 @@ namespace {
 
 constexpr absl::Duration kStuck = absl::Seconds(5);
 constexpr absl::Duration kDrain = absl::Seconds(10);
+constexpr absl::Duration kOverlaysEnd = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -67,9 +68,14 @@ Async<absl::StatusOr<ExitRecord>> Container::DeleteInit(Ptr self) {
   Completion<absl::Status> deleted;
   self->runc_.Delete(self->id(), deleted.callback());
   CO_RETURN_IF_ERROR(co_await deleted);
-  if (const absl::Status unmounted = base::UnmountAll(self->RootfsPath()); !unmounted.ok()) {
-    co_return base::Annotate(absl::UnknownError(unmounted.message()), "failed rootfs umount");
+  auto hidden = base::UnmountAllButOverlays(self->RootfsPath());
+  if (!hidden.ok()) {
+    co_return base::Annotate(absl::UnknownError(hidden.status().message()), "failed rootfs umount");
   }
+  // The end of an overlay takes long. It comes with that of this process, which is near if this was
+  // its last container, and soon if not.
+  self->shim_.loop->After(
+      kOverlaysEnd, [kept = std::make_shared<std::vector<base::UniqueFd>>(*std::move(hidden))] {});
   self->init_->io.reset();
   self->init_->state = State::kDeleted;
   ExitRecord result = self->init_->exit;
