@@ -27,6 +27,9 @@ struct Gathering {
   std::vector<absl::StatusOr<std::string>> answers;
 };
 
+// From the registration of an exec, or its start, until the runtime has it in its cgroup.
+constexpr absl::Duration kExecLead = absl::Milliseconds(50);
+
 std::string TaskRequest(std::string_view id) { return ProcessRequest(id, ""); }
 
 void SetAny(const base::Any& from, google::protobuf::Any* to) {
@@ -131,6 +134,7 @@ std::vector<absl::StatusOr<std::string>> Supervisor::AskAll(
 
 absl::StatusOr<uint32_t> Supervisor::Start(const base::Context& context, std::string_view id,
                                            std::string_view exec_id) {
+  if (!exec_id.empty()) lead_.Take(kExecLead);
   const OperationName name{"Start", context.namespace_name(), std::string(id),
                            std::string(exec_id)};
   ASSIGN_OR_RETURN(const std::string answer,
@@ -228,6 +232,7 @@ absl::Status Supervisor::Kill(const base::Context& context, std::string_view id,
 
 absl::Status Supervisor::Exec(const base::Context& context, std::string_view id,
                               const ExecProcess& process) {
+  lead_.Take(kExecLead);  // It is started next.
   task_v3::ExecProcessRequest request;
   request.set_id(std::string(id));
   request.set_exec_id(process.exec_id);

@@ -30,6 +30,7 @@
 #include "base/event.h"
 #include "base/event_loop.h"
 #include "base/metric.h"
+#include "runtime/cgroups/attach_lead.h"
 #include "runtime/supervisor/bundle.h"
 #include "runtime/supervisor/operations.h"
 #include "runtime/supervisor/runtime_name.h"
@@ -202,6 +203,7 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   void Suspect(const TaskPtr& task);
   void Forget(const TaskPtr& task);
 
+  cgroups::AttachLead lead_;  // For the runtime, which is about to make a process.
   const SupervisorOptions options_;
   const SupervisorTimeouts timeouts_;
   BundleStore bundles_;

@@ -19,6 +19,7 @@ namespace ctrd::runtime {
 namespace {
 
 constexpr absl::Duration kReserveWait = absl::Seconds(10);
+constexpr absl::Duration kCreateLead = absl::Milliseconds(100);
 
 absl::Status AsUnknown(const absl::Status& status) {
   return base::WithCode(status, absl::StatusCode::kUnknown);
@@ -49,6 +50,7 @@ absl::StatusOr<uint32_t> Supervisor::Create(const base::Context& context,
 
 void Supervisor::CreateNow(const base::Context& context, const CreateTask& request,
                            const Operations::Handle& operation) {
+  lead_.Take(kCreateLead);
   auto task = std::make_shared<Task>();
   task->bundle = bundles_.Locate(context.namespace_name(), request.id);
   operation.Stage("end of the task that had this id");
