@@ -79,7 +79,7 @@ absl::Status Fill(const Bundle& bundle, const base::Any& spec) {
 
 // Renames `<parent>/<name>` to a hidden name, which frees its own whatever happens after, and
 // returns that; "" if there is no such directory. A mount below it comes along.
-absl::StatusOr<std::string> Hide(const std::string& parent, const std::string& name) {
+absl::StatusOr<std::string> HideDirectory(const std::string& parent, const std::string& name) {
   const std::string path = parent + "/" + name;
   std::string hidden = parent + "/." + name;
   if (::rename(path.c_str(), hidden.c_str()) == 0) return hidden;
@@ -90,19 +90,12 @@ absl::StatusOr<std::string> Hide(const std::string& parent, const std::string& n
   return hidden;
 }
 
-// Takes away the mounts, then the files: what is mounted is not ours to remove.
-absl::Status RemoveHidden(const std::string& hidden) {
-  if (hidden.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(base::Annotate(base::UnmountAll(hidden + "/rootfs"), "unmount rootfs"));
-  return base::RemoveTree(hidden);
-}
-
 std::vector<std::string> Entries(const std::string& directory) {
   auto names = base::ListDirectory(directory);
   return names.ok() ? *std::move(names) : std::vector<std::string>{};
 }
 
-bool Hidden(const std::string& name) { return name.empty() || name[0] == '.'; }
+bool IsHidden(const std::string& name) { return name.empty() || name[0] == '.'; }
 
 }  // namespace
 
@@ -135,21 +128,36 @@ absl::StatusOr<Bundle> BundleStore::Create(const std::string& namespace_name, co
 absl::StatusOr<std::vector<Bundle>> BundleStore::List() const {
   std::vector<Bundle> bundles;
   for (const std::string& name : Entries(state_dir_)) {
-    if (Hidden(name)) continue;
+    if (IsHidden(name)) continue;
     for (const std::string& id : Entries(state_dir_ + "/" + name)) {
-      if (!Hidden(id)) bundles.push_back(Locate(name, id));
+      if (!IsHidden(id)) bundles.push_back(Locate(name, id));
     }
   }
   return bundles;
 }
 
-absl::Status BundleStore::Remove(const Bundle& bundle) const {
-  const auto state = Hide(state_dir_ + "/" + bundle.namespace_name, bundle.id);
-  const auto work = Hide(root_dir_ + "/" + bundle.namespace_name, bundle.id);
-  absl::Status status = state.ok() ? RemoveHidden(*state) : state.status();
-  status.Update(work.ok() ? (work->empty() ? absl::OkStatus() : base::RemoveTree(*work))
-                          : work.status());
+absl::StatusOr<BundleStore::Hidden> BundleStore::Hide(const Bundle& bundle) const {
+  auto state = HideDirectory(state_dir_ + "/" + bundle.namespace_name, bundle.id);
+  auto work = HideDirectory(root_dir_ + "/" + bundle.namespace_name, bundle.id);
+  RETURN_IF_ERROR(state.status());
+  RETURN_IF_ERROR(work.status());
+  return Hidden{.state = *std::move(state), .work = *std::move(work)};
+}
+
+absl::Status BundleStore::RemoveHidden(const Hidden& hidden) const {
+  absl::Status status;
+  if (!hidden.state.empty()) {
+    // The mounts first: what is mounted is not ours to remove.
+    status = base::Annotate(base::UnmountAll(hidden.state + "/rootfs"), "unmount rootfs");
+    if (status.ok()) status = base::RemoveTree(hidden.state);
+  }
+  if (!hidden.work.empty()) status.Update(base::RemoveTree(hidden.work));
   return status;
+}
+
+absl::Status BundleStore::Remove(const Bundle& bundle) const {
+  ASSIGN_OR_RETURN(const Hidden hidden, Hide(bundle));
+  return RemoveHidden(hidden);
 }
 
 void BundleStore::RemoveLeftovers() const {
@@ -157,8 +165,9 @@ void BundleStore::RemoveLeftovers() const {
     for (const std::string& name : Entries(top)) {
       const std::string directory = top + "/" + name;
       for (const std::string& id : Entries(directory)) {
-        const bool orphan = !Hidden(id) && top == root_dir_ && !base::Exists(Locate(name, id).path);
-        if (!Hidden(id) && !orphan) continue;
+        const bool orphan =
+            !IsHidden(id) && top == root_dir_ && !base::Exists(Locate(name, id).path);
+        if (!IsHidden(id) && !orphan) continue;
         if (top == state_dir_) (void)base::UnmountAll(directory + "/" + id + "/rootfs");
         const absl::Status status = base::RemoveTree(directory + "/" + id);
         if (!status.ok()) base::LogWarn("leftover of a task stays", {{"error", status}});

@@ -48,6 +48,13 @@ class BundleStore {
   absl::StatusOr<std::vector<Bundle>> List() const;
   // Frees the names, unmounts the root file system and removes both directories. Absent is fine.
   absl::Status Remove(const Bundle& bundle) const;
+  // The halves of Remove: what Hide has taken out of sight no longer is a bundle, whatever happens
+  // then, and RemoveHidden, which may take long, does the rest.
+  struct Hidden {
+    std::string state, work;  // Paths; "" where there was nothing.
+  };
+  absl::StatusOr<Hidden> Hide(const Bundle& bundle) const;
+  absl::Status RemoveHidden(const Hidden& hidden) const;
   // Removes half-removed bundles, and work directories that have no bundle.
   void RemoveLeftovers() const;
 

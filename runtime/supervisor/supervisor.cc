@@ -79,6 +79,7 @@ Supervisor::~Supervisor() {
   table_.TakeAll().clear();
   finding_.Stop();
   queue_.Stop();
+  leaving_.Stop();
 }
 
 absl::StatusOr<TaskPtr> Supervisor::Find(const base::Context& context, std::string_view id) {
@@ -117,9 +118,11 @@ std::vector<absl::StatusOr<std::string>> Supervisor::AskAll(
     const std::vector<TaskPtr>& tasks, std::string_view method,
     const std::function<std::string(const Task&)>& request, absl::Duration budget) {
   const auto gathering = std::make_shared<Gathering>(tasks.size());
-  const absl::Time deadline = absl::Now() + budget;
+  const absl::Time now = absl::Now(), deadline = now + budget;
   for (size_t i = 0; i < tasks.size(); ++i) {
-    tasks[i]->shim()->Call(method, request(*tasks[i]), deadline,
+    // It has kept somebody waiting already.
+    const absl::Time limit = tasks[i]->suspected ? now + timeouts_.suspected : deadline;
+    tasks[i]->shim()->Call(method, request(*tasks[i]), std::min(limit, deadline),
                            [gathering, i](absl::StatusOr<std::string> answer) {
                              const std::scoped_lock lock(gathering->mutex);
                              gathering->answers[i] = std::move(answer);
@@ -181,12 +184,17 @@ absl::StatusOr<ProcessState> Supervisor::State(const base::Context& context, std
 }
 
 absl::StatusOr<std::vector<ProcessState>> Supervisor::List(const base::Context& context) {
-  const std::vector<TaskPtr> tasks =
-      table_.List(context.namespace_name(), absl::Now() + timeouts_.task_state);
+  const absl::Time began = absl::Now();
+  std::vector<TaskPtr> tasks = table_.List(context.namespace_name(), began + timeouts_.task_state);
+  std::vector<ProcessState> states;
+  std::erase_if(tasks, [&](const TaskPtr& task) {
+    auto state = task->StateSince(began);
+    if (state) states.push_back(*std::move(state));
+    return state.has_value();
+  });
   const auto answers = AskAll(
       tasks, "State", [](const Task& task) { return TaskRequest(task.bundle.id); },
       timeouts_.task_state);
-  std::vector<ProcessState> states;
   for (size_t i = 0; i < tasks.size(); ++i) {
     if (answers[i].ok()) {
       const auto state = Parse<task_v3::StateResponse>(*answers[i]);

@@ -47,6 +47,8 @@ struct SupervisorTimeouts {
   absl::Duration shim_shutdown = absl::Seconds(3);  // io.containerd.timeout.shim.shutdown
   absl::Duration task_state = absl::Seconds(2);     // io.containerd.timeout.task.state
   absl::Duration statistics = absl::Seconds(2);     // io.containerd.timeout.metrics.shimstats
+  // Of a task's share in a list while it is being found out whether its shim answers at all.
+  absl::Duration suspected = absl::Milliseconds(200);
   // Where the caller sets no limit, or an earlier one would leave things half done:
   absl::Duration shim_start = absl::Minutes(2);  // The start call.
   absl::Duration long_call = absl::Hours(1);     // Create, Start, Checkpoint: hooks, CRIU.
@@ -166,10 +168,15 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   // supervisor_end.cc
   void FinishDelete(const TaskPtr& task, const absl::StatusOr<std::string>& answer,
                     const Operations::Handle& operation);
+  void Retire(const TaskPtr& task, const absl::StatusOr<std::string>& answer,
+              const Operations::Handle& operation);
   void EndShim(Task& task);  // Deletes the task there, if any, first.
   void EndUnknownShim(
-      Task& task);  // That was started but of which we do not know where it listens.
-  void ShutDownShim(Task& task);
+      Task& task);                // That was started but of which we do not know where it listens.
+  void ShutDownShim(Task& task);  // The two below.
+  absl::Status TellToLeave(Task& task, absl::Time deadline);
+  // `told`: what it said to that, for the log.
+  void AwaitLeft(Task& task, const absl::Status& told, absl::Time deadline);
   void ShimClosed(const TaskPtr& task);
   absl::StatusOr<Exit> BuryDead(const TaskPtr& task);  // The caller owns the task.
   Exit CleanUpDead(Task& task);
@@ -191,9 +198,10 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   Reached Reach(const TaskPtr& task);  // Connects, if it is not.
   void AdoptOne(const TaskPtr& task);
   absl::Status FindShimOf(Task& task);
-  // Asks for the state of a task that is adopted or in quarantine, and goes on with Answered.
+  // Asks for the state of a task that is adopted or in quarantine, and goes on with Answered, which
+  // is told since when.
   void AskForState(const TaskPtr& task, absl::Time deadline);
-  void Answered(const TaskPtr& task, const absl::StatusOr<std::string>& state);
+  void Answered(const TaskPtr& task, const absl::StatusOr<std::string>& state, absl::Time since);
   void GoLive(const TaskPtr& task);
   // The caller owns the task. `again`: it was in quarantine until a moment ago.
   void Quarantine(const TaskPtr& task, std::string_view why, bool again);
@@ -215,6 +223,7 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   TaskTable table_;
   WorkQueue finding_{8};  // Of shims. Apart, so that the dead do not keep the living waiting.
   WorkQueue queue_{8};
+  WorkQueue leaving_{8};  // What is left of deleted tasks.
   Operations operations_{[this](Operations::Work work) { queue_.Post(std::move(work)); }};
   std::mutex telling_;  // Of exits: looked up, published and marked as one.
   base::Counter adopted_, quarantined_, released_, died_, killed_;

@@ -17,6 +17,7 @@
 namespace ctrd::runtime {
 
 void Supervisor::Adopt() {
+  table_.AdoptionBegins();
   queue_.Post([this] { bundles_.RemoveLeftovers(); });
   for (TaskPtr& task : std::exchange(found_, {})) {
     finding_.Post([this, task = std::move(task)] { AdoptOne(task); });
@@ -80,18 +81,20 @@ Supervisor::Reached Supervisor::Reach(const TaskPtr& task) {
 // One question at a time: a shim that never reads must not make us keep ever more of them.
 void Supervisor::AskForState(const TaskPtr& task, absl::Time deadline) {
   if (task->asked.exchange(true)) return;
-  task->shim()->Call("State", ProcessRequest(task->bundle.id, ""), deadline,
-                     [this, weak = std::weak_ptr(task)](absl::StatusOr<std::string> state) {
-                       finding_.Post([this, weak, state = std::move(state)] {
-                         const auto asked = weak.lock();
-                         if (asked == nullptr) return;
-                         asked->asked = false;
-                         Answered(asked, state);
-                       });
-                     });
+  task->shim()->Call(
+      "State", ProcessRequest(task->bundle.id, ""), deadline,
+      [this, weak = std::weak_ptr(task), since = absl::Now()](absl::StatusOr<std::string> state) {
+        finding_.Post([this, weak, since, state = std::move(state)] {
+          const auto asked = weak.lock();
+          if (asked == nullptr) return;
+          asked->asked = false;
+          Answered(asked, state, since);
+        });
+      });
 }
 
-void Supervisor::Answered(const TaskPtr& task, const absl::StatusOr<std::string>& state) {
+void Supervisor::Answered(const TaskPtr& task, const absl::StatusOr<std::string>& state,
+                          absl::Time since) {
   const auto stage = table_.StageOf(task);
   if (stopping_ || !stage || *stage == TaskTable::Stage::kLive) return;
   // The task is ours while it is adopted, or when its connection is made again; out of quarantine
@@ -126,6 +129,7 @@ void Supervisor::Answered(const TaskPtr& task, const absl::StatusOr<std::string>
       return Quarantine(task, "does not answer what it is asked", quarantined);
     }
     TellMissedExits(*task, ProcessOf(*answer));
+    task->SetAdopted(ProcessOf(*answer), since);
   }
   if (*stage == TaskTable::Stage::kAdopting) {
     adopted_.Add();

@@ -22,9 +22,15 @@ bool DeletesCompletely(const std::string& binary) {
   return binary.ends_with("/containerd-shim-runc-v2");
 }
 
-bool WaitClosed(const ShimClient& shim, absl::Time deadline) {
+void LogBundleStays(const Task& task, const absl::Status& why) {
+  base::LogError("bundle of a task cannot be removed",
+                 {{"path", task.bundle.path}, {"error", why}});
+}
+
+// True also where the daemon ends: who leaves does so without us.
+bool WaitClosed(const ShimClient& shim, absl::Time deadline, const std::atomic<bool>& stopping) {
   constexpr absl::Duration kPause = absl::Milliseconds(1);
-  while (!shim.closed()) {
+  while (!shim.closed() && !stopping) {
     if (absl::Now() >= deadline) return false;
     absl::SleepFor(kPause);
   }
@@ -69,15 +75,37 @@ void Supervisor::FinishDelete(const TaskPtr& task, const absl::StatusOr<std::str
     if (task->shim()->closed()) queue_.Post([this, task] { ShimClosed(task); });
     return operation.End(base::Annotate(answer.status(), "failed to delete task"));
   }
+  if (answer.ok() && DeletesCompletely(task->binary)) return Retire(task, answer, operation);
   operation.Stage("shim to leave");
   ShutDownShim(*task);
-  if (!task->binary.empty() && (!answer.ok() || !DeletesCompletely(task->binary))) {
+  if (!task->binary.empty()) {
     operation.Stage(fmt::format("'{} delete'", task->binary));
     (void)commands_.Delete(task->binary, task->bundle, absl::Now() + timeouts_.shim_cleanup);
   }
   operation.Stage("removal of the bundle");
   RemoveBundle(*task);
   Leave(task, ttrpc::ClosedError());
+  operation.End(answer);
+}
+
+// The shim has nothing left of the task and knows that it is to leave, and without its bundle no
+// daemon will find the task again. The caller need not wait for the rest, only who wants the id.
+void Supervisor::Retire(const TaskPtr& task, const absl::StatusOr<std::string>& answer,
+                        const Operations::Handle& operation) {
+  operation.Stage("shim to leave");
+  const absl::Time deadline = absl::Now() + timeouts_.shim_shutdown;
+  const absl::Status told = TellToLeave(*task, deadline);
+  if (!told.ok()) AwaitLeft(*task, told, deadline);  // Found by its bundle until it is gone.
+  operation.Stage("removal of the bundle");
+  auto hidden = bundles_.Hide(task->bundle);
+  table_.Retire(task);
+  task->waits.End(ttrpc::ClosedError());
+  leaving_.Post([this, task, told, deadline, hidden = std::move(hidden)] {
+    AwaitLeft(*task, told, deadline);
+    const absl::Status removed = hidden.ok() ? bundles_.RemoveHidden(*hidden) : hidden.status();
+    if (!removed.ok()) LogBundleStays(*task, removed);
+    table_.Erase(task);
+  });
   operation.End(answer);
 }
 
@@ -107,23 +135,30 @@ void Supervisor::EndUnknownShim(Task& task) {
 }
 
 void Supervisor::ShutDownShim(Task& task) {
-  const auto shim = task.shim();
   const absl::Time deadline = absl::Now() + timeouts_.shim_shutdown;
-  if (!task.sandboxed) {
-    task_v3::ShutdownRequest request;
-    request.set_id(task.bundle.id);
-    auto answer =
-        shim->CallAndWait(base::Context(task.bundle.namespace_name).WithDeadline(deadline),
-                          "Shutdown", request.SerializeAsString());
-    // Until it is gone its socket answers: a new task of this id would join a shim that leaves.
-    if (!table_.SharesShim(task) && !WaitClosed(*shim, deadline)) {
-      const bool killed =
-          KillListeners(task.endpoint.address, absl::Now() + timeouts_.shim_shutdown);
-      if (killed) killed_.Add();
-      RemoveDeadSocket(task.endpoint.address, options_.shims.socket_dir);
-      base::LogWarn(killed ? "shim did not leave, killed it" : "shim does not leave",
-                    {{"id", task.bundle.id}, {"error", answer.status()}});
-    }
+  const absl::Status told = TellToLeave(task, deadline);
+  AwaitLeft(task, told, deadline);
+}
+
+absl::Status Supervisor::TellToLeave(Task& task, absl::Time deadline) {
+  if (task.sandboxed) return absl::OkStatus();
+  task_v3::ShutdownRequest request;
+  request.set_id(task.bundle.id);
+  return task.shim()
+      ->CallAndWait(base::Context(task.bundle.namespace_name).WithDeadline(deadline), "Shutdown",
+                    request.SerializeAsString())
+      .status();
+}
+
+void Supervisor::AwaitLeft(Task& task, const absl::Status& told, absl::Time deadline) {
+  const auto shim = task.shim();
+  // Until it is gone its socket answers: a new task of this id would join a shim that leaves.
+  if (!task.sandboxed && !table_.SharesShim(task) && !WaitClosed(*shim, deadline, stopping_)) {
+    const bool killed = KillListeners(task.endpoint.address, absl::Now() + timeouts_.shim_shutdown);
+    if (killed) killed_.Add();
+    RemoveDeadSocket(task.endpoint.address, options_.shims.socket_dir);
+    base::LogWarn(killed ? "shim did not leave, killed it" : "shim does not leave",
+                  {{"id", task.bundle.id}, {"error", told}});
   }
   shim->Close();
 }
@@ -170,10 +205,8 @@ Exit Supervisor::CleanUpDead(Task& task) {
 }
 
 void Supervisor::RemoveBundle(const Task& task) {
-  const absl::Status removed = bundles_.Remove(task.bundle);
-  if (!removed.ok()) {
-    base::LogError("bundle of a task cannot be removed",
-                   {{"path", task.bundle.path}, {"error", removed}});
+  if (const absl::Status removed = bundles_.Remove(task.bundle); !removed.ok()) {
+    LogBundleStays(task, removed);
   }
 }
 

@@ -46,6 +46,58 @@ class QuarantineTest : public FakeShimTest {
 
 CTRD_FOR_BOTH_PROTOCOLS(QuarantineTest);
 
+// Shims are given more time than any list may take.
+class ListTest : public FakeShimTest {
+ protected:
+  void SetUp() override {
+    timeouts_.shim_load = absl::Seconds(20);
+    timeouts_.task_state = absl::Seconds(2);
+    FakeShimTest::SetUp();
+    ASSERT_THAT(Create("mute"), IsOk());
+    ASSERT_THAT(Create("well"), IsOk());
+  }
+  // How long it takes to list only the one that answers, so many times.
+  absl::Duration TimeOfLists(int count) {
+    const absl::Time start = absl::Now();
+    for (int i = 0; i < count; ++i) {
+      const auto list = supervisor_->List(context_);
+      EXPECT_THAT(list, IsOk());
+      if (!list.ok() || list->size() != 1) ADD_FAILURE() << "list of " << list->size();
+    }
+    return absl::Now() - start;
+  }
+};
+
+CTRD_FOR_BOTH_PROTOCOLS(ListTest);
+
+TEST_P(ListTest, AMuteShimIsNotWaitedForAfterARestartWhenTheOthersHaveAnswered) {
+  Shim("mute").Mute("State");
+  Restart();
+  EXPECT_LT(TimeOfLists(10), absl::Seconds(2));
+  Shim("mute").On("State", nullptr);
+  Shim("mute").AnswerKept();
+  EXPECT_TRUE(Eventually([&] { return supervisor_->List(context_)->size() == 2; }));
+}
+
+// A list that waits for adoption needs no second answer. Whether it began in time is chance.
+TEST_P(ListTest, WhatIsAdoptedWhileAListWaitsIsAskedOnce) {
+  EXPECT_TRUE(Eventually([&] {
+    const size_t before = Shim("well").calls("State");
+    Open();
+    auto list = std::async(std::launch::async, [&] { return supervisor_->List(context_); });
+    std::this_thread::yield();
+    supervisor_->Adopt();
+    const auto states = list.get();
+    return states.ok() && states->size() == 2 && Shim("well").calls("State") == before + 1;
+  }));
+}
+
+TEST_P(ListTest, AShimThatFallsSilentKeepsOneListWaitingForLong) {
+  Shim("mute").Mute("State");
+  Shim("mute").Mute("Connect");
+  EXPECT_LT(TimeOfLists(5), absl::Seconds(4));
+}
+
 TEST_P(QuarantineTest, AMuteShimIsFoundAgainWhenItAnswers) {
   ASSERT_THAT(Create("mute"), IsOk());
   ASSERT_THAT(Create("well"), IsOk());

@@ -199,11 +199,17 @@ class SupervisorTest : public testing::TestWithParam<ShimUnderTest> {
 
   void ExpectNothingLeft(const std::string& id) const {
     EXPECT_FALSE(base::Exists(dir_ + "/state/" + namespace_ + "/" + id));
-    EXPECT_FALSE(base::Exists(dir_ + "/state/" + namespace_ + "/." + id));
     EXPECT_FALSE(base::Exists(dir_ + "/root/" + namespace_ + "/" + id));
     EXPECT_FALSE(base::Exists("/run/containerd/runc/" + namespace_ + "/" + id));
     const auto mounts = base::ReadFile("/proc/self/mountinfo");
     EXPECT_EQ(mounts->find(dir_), std::string::npos);
+    // What has a hidden name is cleared away after the answer to Delete.
+    for (const char* top : {"/state/", "/root/"}) {
+      const std::string hidden = dir_ + top + namespace_ + "/." + id;
+      const absl::Time limit = absl::Now() + absl::Seconds(20);
+      while (base::Exists(hidden) && absl::Now() < limit) std::this_thread::yield();
+      EXPECT_FALSE(base::Exists(hidden)) << hidden;
+    }
   }
 
   pid_t ShimPid(const std::string& id) const {

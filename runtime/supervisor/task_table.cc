@@ -7,6 +7,12 @@
 #include "base/status.h"
 
 namespace ctrd::runtime {
+namespace {
+
+// How long a list waits for the next shim to answer when others have.
+constexpr absl::Duration kPatience = absl::Milliseconds(500);
+
+}  // namespace
 
 absl::Status TaskNotFound(std::string_view id) {
   return absl::NotFoundError(base::ToAbsl(fmt::format("task {} not found", id)));
@@ -42,6 +48,8 @@ absl::Status TaskTable::WhyPending(const Key& key) {
 
 void TaskTable::Enter(const TaskPtr& task, Stage stage) {
   const std::scoped_lock lock(mutex_);
+  const bool adopted = stage == Stage::kLive && HasStage(KeyOf(*task), Stage::kAdopting);
+  if (adopted) last_adopted_ = absl::Now();
   entries_[KeyOf(*task)] = {task, stage, ""};
   changed_.notify_all();
 }
@@ -50,13 +58,20 @@ absl::Status TaskTable::Reserve(const TaskPtr& task, absl::Time deadline) {
   const Key key = KeyOf(*task);
   std::unique_lock lock(mutex_);
   (void)WaitUntil(lock, deadline, [&] {
-    return !HasStage(key, Stage::kEnding) && !HasStage(key, Stage::kAdopting);
+    return !HasStage(key, Stage::kEnding) && !HasStage(key, Stage::kRetired) &&
+           !HasStage(key, Stage::kAdopting);
   });
   const bool entered = entries_.try_emplace(key, Entry{task, Stage::kCreating, ""}).second;
   return entered ? absl::OkStatus() : base::AlreadyExists("task {}", task->bundle.id);
 }
 
 void TaskTable::AddAdopting(const TaskPtr& task) { Enter(task, Stage::kAdopting); }
+void TaskTable::AdoptionBegins() {
+  const std::scoped_lock lock(mutex_);
+  last_adopted_ = absl::Now();
+  changed_.notify_all();
+}
+
 void TaskTable::Publish(const TaskPtr& task) { Enter(task, Stage::kLive); }
 
 bool TaskTable::Quarantine(const TaskPtr& task, Stage from, std::string why) {
@@ -90,14 +105,14 @@ absl::StatusOr<TaskPtr> TaskTable::Find(const std::string& namespace_name, std::
   if (!WaitUntil(lock, deadline, [&] { return !IsPending(key); })) return WhyPending(key);
   const auto it = entries_.find(key);
   // One that is ending may still be asked: its Delete can fail because it runs.
-  if (it == entries_.end() || it->second.stage == Stage::kCreating) return TaskNotFound(id);
+  if (it == entries_.end() || !it->second.visible()) return TaskNotFound(id);
   return it->second.task;
 }
 
 TaskPtr TaskTable::Peek(const std::string& namespace_name, std::string_view id) {
   const std::scoped_lock lock(mutex_);
   const auto it = entries_.find({namespace_name, std::string(id)});
-  if (it == entries_.end() || it->second.stage == Stage::kCreating) return nullptr;
+  if (it == entries_.end() || !it->second.visible()) return nullptr;
   return it->second.task;
 }
 
@@ -127,6 +142,13 @@ bool TaskTable::TryBeginEnd(const TaskPtr& task) {
   return true;
 }
 
+void TaskTable::Retire(const TaskPtr& task) {
+  const std::scoped_lock lock(mutex_);
+  const auto it = entries_.find(KeyOf(*task));
+  if (it != entries_.end() && it->second.task == task) it->second.stage = Stage::kRetired;
+  changed_.notify_all();
+}
+
 void TaskTable::Erase(const TaskPtr& task) {
   const std::scoped_lock lock(mutex_);
   const auto it = entries_.find(KeyOf(*task));
@@ -142,11 +164,16 @@ std::vector<TaskPtr> TaskTable::List(const std::string& namespace_name, absl::Ti
       visit(it->second);
     }
   };
-  (void)WaitUntil(lock, deadline, [&] {
-    bool adopting = false;
-    each([&](const Entry& entry) { adopting |= entry.stage == Stage::kAdopting; });
-    return !adopting;
-  });
+  const auto adopting = [&] {
+    bool some = false;
+    each([&](const Entry& entry) { some |= entry.stage == Stage::kAdopting; });
+    return some;
+  };
+  while (adopting()) {
+    const absl::Time until = std::min(deadline, last_adopted_ + kPatience);
+    if (absl::Now() >= until) break;
+    changed_.wait_until(lock, absl::ToChronoTime(until));
+  }
   std::vector<TaskPtr> tasks;
   each([&](const Entry& entry) {
     if (entry.stage == Stage::kLive || entry.stage == Stage::kEnding) tasks.push_back(entry.task);
@@ -163,7 +190,8 @@ bool TaskTable::SharesShim(const Task& task) {
   const std::scoped_lock lock(mutex_);
   return std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) {
     const Task& other = *entry.second.task;
-    return &other != &task && other.endpoint.address == task.endpoint.address;
+    return &other != &task && entry.second.stage != Stage::kRetired &&
+           other.endpoint.address == task.endpoint.address;
   });
 }
 

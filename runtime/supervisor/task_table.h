@@ -2,14 +2,15 @@
 
 // TaskTable: the tasks the supervisor knows, and who may do what to them when.
 //
-//   Reserve --> creating --Publish--> live --BeginEnd--> ending --Erase--> gone
+//   Reserve --> creating --Publish--> live --BeginEnd--> ending --Retire--> retired --Erase--> gone
 //               adopting ----^        | ^ ^------Publish-----'  (a Delete that failed)
 //                   |      Quarantine v | Publish
 //                   '------------> quarantined
 //
 // Whoever moved a task to `creating` or `ending` owns it until the next move: that is what keeps a
 // Delete and the death of the shim from cleaning up twice. A task in quarantine has a shim that is
-// there but does not answer as one: calls for it wait within their deadline, nobody else does.
+// there but does not answer as one: calls for it wait within their deadline, nobody else does. One
+// that is retired is gone for everybody; what is left of it is cleared away before its id is free.
 // Thread-safe; no lock is held while a shim is asked.
 #pragma once
 
@@ -30,6 +31,7 @@
 #include "runtime/supervisor/shim_client.h"
 #include "runtime/supervisor/shim_log.h"
 #include "runtime/supervisor/task_waits.h"
+#include "runtime/task_runtime.h"
 
 namespace ctrd::runtime {
 
@@ -55,20 +57,34 @@ struct Task {
     shim_.swap(shim);
   }
 
+  // What its shim said when it was adopted, to a question asked at `asked`: as good as an answer to
+  // who began to wait before that.
+  void SetAdopted(ProcessState state, absl::Time asked) {
+    const std::scoped_lock lock(mutex_);
+    adopted_ = {std::move(state), asked};
+  }
+  std::optional<ProcessState> StateSince(absl::Time time) const {
+    const std::scoped_lock lock(mutex_);
+    if (adopted_.second < time) return std::nullopt;
+    return adopted_.first;
+  }
+
  private:
   mutable std::mutex mutex_;
   std::shared_ptr<ShimClient> shim_;
+  std::pair<ProcessState, absl::Time> adopted_ = {{}, absl::InfinitePast()};
 };
 using TaskPtr = std::shared_ptr<Task>;
 
 class TaskTable {
  public:
-  enum class Stage { kCreating, kAdopting, kLive, kQuarantined, kEnding };
+  enum class Stage { kCreating, kAdopting, kLive, kQuarantined, kEnding, kRetired };
 
-  // Enters a new task, waiting until `deadline` for one of the same id that is ending.
+  // Enters a new task, waiting until `deadline` for one of the same id that is ending or retired.
   //   kAlreadyExists  "task <id>: already exists"
   absl::Status Reserve(const TaskPtr& task, absl::Time deadline);
   void AddAdopting(const TaskPtr& task);
+  void AdoptionBegins();
   void Publish(const TaskPtr& task);  // Now live.
   // Puts a task that is in stage `from` into quarantine; false if it is not. `why` follows "shim"
   // in a sentence: "does not answer".
@@ -88,12 +104,15 @@ class TaskTable {
                                    absl::Time deadline);
   // The same for a task at hand; false if it is neither live nor in quarantine.
   bool TryBeginEnd(const TaskPtr& task);
+  void Retire(const TaskPtr& task);
   void Erase(const TaskPtr& task);
 
-  // The live tasks of a namespace, after waiting until `deadline` for those being adopted.
+  // The live tasks of a namespace, after waiting for those being adopted: until `deadline`, and for
+  // as long as one after the other is. Who has not been when the others have, and some time after
+  // that, is in trouble, and does not keep the list waiting, nor the next ones.
   std::vector<TaskPtr> List(const std::string& namespace_name, absl::Time deadline);
   void SetEndpoint(Task& task, ShimEndpoint endpoint);
-  // Does a task other than `task` use its shim?
+  // Does a task other than `task` use its shim? A retired one does not.
   bool SharesShim(const Task& task);
   // Waits until no task is being adopted.
   bool WaitAdopted(absl::Time deadline);
@@ -105,6 +124,8 @@ class TaskTable {
     TaskPtr task;
     Stage stage;
     std::string why;  // It is in quarantine.
+
+    bool visible() const { return stage != Stage::kCreating && stage != Stage::kRetired; }
   };
   static Key KeyOf(const Task& task) { return {task.bundle.namespace_name, task.bundle.id}; }
   void Enter(const TaskPtr& task, Stage stage);
@@ -118,6 +139,7 @@ class TaskTable {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<Key, Entry> entries_;
+  absl::Time last_adopted_ = absl::InfiniteFuture();  // Or when adoption began.
 };
 
 absl::Status TaskNotFound(std::string_view id);

@@ -34,6 +34,10 @@ class FakeShimTest : public testing::TestWithParam<const char*> {
   }
 
   void Restart() {
+    Open();
+    supervisor_->Adopt();
+  }
+  void Open() {
     supervisor_.reset();
     auto opened = Supervisor::Open({.root_dir = dir_ + "/root",
                                     .state_dir = dir_ + "/state",
@@ -46,7 +50,6 @@ class FakeShimTest : public testing::TestWithParam<const char*> {
                                     .events = &events_});
     ASSERT_THAT(opened, base::IsOk());
     supervisor_ = *std::move(opened);
-    supervisor_->Adopt();
   }
 
   FakeShim& Shim(const std::string& id) {
