@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same container without a daemon: what runc alone costs."""
 
+import concurrent.futures
 import json
 import os
 import select
@@ -8,7 +9,7 @@ import shutil
 import subprocess
 import time
 
-from measure import call
+from measure import call, seconds
 
 
 class BareRunc:
@@ -21,15 +22,14 @@ class BareRunc:
         rootfs = os.path.join(self.folder, "rootfs")
         os.makedirs(os.path.join(rootfs, "bin"))
         shutil.copy(shutil.which("busybox"), os.path.join(rootfs, "bin", "busybox"))
-        os.symlink("busybox", os.path.join(rootfs, "bin", "true"))
+        for name in ("true", "sleep"):
+            os.symlink("busybox", os.path.join(rootfs, "bin", name))
         call(session.command("containers", "create", image, "bare", "true", client="reference"))
         spec = json.loads(call(session.command("containers", "info", "bare", client="reference")))["Spec"]
         call(session.command("containers", "rm", "bare", client="reference"))
-        spec["root"] = {"path": "rootfs"}
-        spec["process"].update(args=["/bin/true"], cwd="/")
-        spec["linux"]["cgroupsPath"] = "/%s/bare" % session.namespace
-        with open(os.path.join(self.folder, "config.json"), "w", encoding="utf-8") as handle:
-            json.dump(spec, handle)
+        spec["root"] = {"path": rootfs}
+        self.spec, self.cgroup = spec, "/%s/bare" % session.namespace
+        self._bundle(self.folder, self.cgroup, "/bin/true")
 
     def __enter__(self):
         return self
@@ -37,6 +37,13 @@ class BareRunc:
     def __exit__(self, *_):
         subprocess.run(["runc", "--root", self.root, "delete", "--force", self.id], capture_output=True, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _bundle(self, folder, cgroup, *arguments):
+        self.spec["process"].update(args=arguments, cwd="/")
+        self.spec["linux"]["cgroupsPath"] = cgroup
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as handle:
+            json.dump(self.spec, handle)
 
     def _runc(self, *arguments):
         subprocess.run(["runc", "--root", self.root, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -63,3 +70,20 @@ class BareRunc:
             for name, before, after in zip(("create", "start", "wait", "delete"), clock, clock[1:]):
                 samples.add(name, "bare", (after - before) * 1000)
             samples.add("life", "bare", (clock[-1] - clock[0]) * 1000)
+
+    def hold(self, samples, count, at_once):
+        """Starts so many containers that stay, as task_load does, and takes them away again."""
+        names = ["%s-%d" % (self.id, number) for number in range(count)]
+        for name in names:
+            self._bundle(os.path.join(self.folder, name), "%s/%s" % (self.cgroup, name), "/bin/sleep", "100000")
+
+        def start(name):
+            folder = os.path.join(self.folder, name)
+            self._runc("create", "--bundle", folder, "--pid-file", os.path.join(folder, "pid"), name)
+            self._runc("start", name)
+
+        with concurrent.futures.ThreadPoolExecutor(at_once) as threads:
+            try:
+                samples.add("hold", "bare", seconds(lambda: list(threads.map(start, names))))
+            finally:
+                list(threads.map(lambda name: self._runc("delete", "--force", name), names))

@@ -13,9 +13,9 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -25,7 +25,7 @@ from harness import images, machine  # noqa: E402
 from harness.registry import Registry  # noqa: E402
 from harness.session import COMBINATIONS, Session  # noqa: E402
 from bare import BareRunc  # noqa: E402
-from measure import Samples, call, pss, seconds  # noqa: E402
+from measure import Samples, call, median, pss, seconds  # noqa: E402
 
 SMALL = "local.test/small:1"
 SIDES = {"reference": "reference", "ours": "stock-client"}
@@ -46,8 +46,9 @@ ROWS = [
     ("shim PSS", "MB", 0.2, "private memory per running container, of %d"),
     ("daemon PSS at rest", "MB", 0.4, "after start, nothing running"),
     ("daemon PSS loaded", "MB", None, "with %d containers running"),
-    ("restart answer", "ms", None, "kill -9, start: first answer to Tasks.List"),
-    ("restart adopted", "ms", 0.3, "kill -9, start: all %d tasks listed as running"),
+    ("restart answer", "ms", None, "from the start after kill -9 to the first answer of the API"),
+    ("restart adopted", "ms", 0.3, "the same, until all %d tasks are listed as running"),
+    ("restart above empty", "ms", None, "the same, above a restart with nothing running"),
     ("remove", "s", None, "kill and remove those, 4 at a time"),
     ("pull by client", "s", None, "6 layers, local registry: Go ctr pulls by itself on both"),
     ("pull", "s", 0.4, "the same: Go ctr on its daemon, our ctr through Transfer on ours"),
@@ -80,13 +81,17 @@ def execs(session, samples, side, count):
     session.quiet("containers", "rm", "box")
 
 
-def load(session, mode, **options):
-    """The client that has no start-up to speak of: its report."""
+def load_command(session, mode, **options):
     command = [session.load, mode, "--address", session.daemon.address, "--namespace", session.namespace,
                "--parent", session.parent]
     for name, value in options.items():
         command += ["--" + name, str(value)]
-    return json.loads(call(command))
+    return command
+
+
+def load(session, mode, **options):
+    """The client that has no start-up to speak of: its report."""
+    return json.loads(call(load_command(session, mode, **options)))
 
 
 def calls(session, samples, side, count):
@@ -100,23 +105,31 @@ def rates(session, samples, side, count):
                     load(session, "rate", clients=clients, count=count, prefix="s")["rate"])
 
 
+def restart(session, count):
+    """A daemon that is killed and started: milliseconds from its start."""
+    session.daemon.kill()
+    os.unlink(session.daemon.address)
+    # The client is there before the daemon: what it sees is not rounded by our waiting.
+    client = subprocess.Popen(load_command(session, "adoption", count=count, since=0), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE)
+    session.daemon.start(120)
+    output, _ = client.communicate(timeout=120)
+    return {name: at - session.daemon.started * 1000 for name, at in json.loads(output).items()}
+
+
 def scale(session, samples, side, count):
     """Many containers: the time to start them, what they weigh, and how a new daemon finds them."""
     many = {"clients": 4, "count": count, "prefix": "h"}
     samples.add("hold", side, load(session, "hold", **many)["seconds"])
     samples.add("shim PSS", side, sum(pss(pid) for pid in machine.shims([session.namespace])) / count)
     samples.add("daemon PSS loaded", side, pss(session.daemon.pid))
-    for _ in range(3):
-        session.daemon.kill()
-        os.unlink(session.daemon.address)
-        since = time.monotonic()
-        starter = threading.Thread(target=session.daemon.start, args=(120,))
-        starter.start()  # The client is there before the daemon: what it sees is not rounded by our waiting.
-        times = load(session, "adoption", count=count, since=since)
-        starter.join()
+    restarts = [restart(session, count) for _ in range(5)]
+    samples.add("remove", side, load(session, "remove", **many)["seconds"])
+    empty = median([restart(session, 0)["adopted"] for _ in range(5)])
+    for times in restarts:
         samples.add("restart answer", side, times["answered"])
         samples.add("restart adopted", side, times["adopted"])
-    samples.add("remove", side, load(session, "remove", **many)["seconds"])
+        samples.add("restart above empty", side, times["adopted"] - empty)
 
 
 def top_snapshot(session):
@@ -176,6 +189,10 @@ def bench(options, registry, archives):
                     say("round %d of %d: calls, bare runc" % (number + 1, options.rounds))
                     with BareRunc(sessions["ours"], SMALL) as bare:
                         bare.lives(samples, 30)
+                if name == "scale":
+                    say("scale, bare runc")
+                    with BareRunc(sessions["ours"], SMALL) as bare:
+                        bare.hold(samples, options.containers, 4)
         finally:
             for session in sessions.values():
                 session.__exit__(None, None, None)

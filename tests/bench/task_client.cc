@@ -176,6 +176,13 @@ absl::StatusOr<int> TaskClient::CountRunning() {
   return running;
 }
 
+bool TaskClient::Answers() {
+  tasks::GetRequest request;
+  request.set_container_id("nobody");
+  tasks::GetResponse response;
+  return absl::IsNotFound(Call(*tasks_, &tasks::Tasks::Stub::Get, request, response));
+}
+
 absl::Status TaskClient::RemoveOnce(const std::string& id) {
   (void)Kill(id);  // It may have ended.
   RETURN_IF_ERROR(OrGone(Delete(id).status()));

@@ -44,6 +44,7 @@ class TaskClient {
   absl::Status DeleteProcess(const std::string& id, const std::string& exec_id);
 
   absl::StatusOr<int> CountRunning();
+  bool Answers();  // Whether anything does: what it is asked does not exist.
 
   // All of it, in whatever state it is: ended, deleted, forgotten. Repeats what fails for a while,
   // until `give_up`: then the error that stays.

@@ -6,6 +6,9 @@
 //   task_load rate     …  --clients N --count N   containers that run `true`: how many per second
 //   task_load hold     …  --clients N --count N   starts containers that sleep, and leaves them
 //   task_load remove   …  --clients N --count N   removes those
+//   task_load adoption …  --count N --since TIME  milliseconds from TIME, in seconds of the
+//   monotonic
+//       clock, to the first answer of a daemon that starts, and until it lists N running tasks
 //   task_load churn    …  --clients N --count N --seed N
 //       cycles of create, start, exec, kill, delete, while somebody kills shims and the daemon:
 //       calls may fail, but what a cycle made must come off again, and its name be free for the
@@ -39,6 +42,7 @@ using Json = nlohmann::json;
 // How long the removal of one container may take, restarts of the daemon included.
 constexpr auto kRemoval = std::chrono::seconds(60);
 constexpr auto kAdoption = std::chrono::seconds(120);
+constexpr auto kLook = std::chrono::microseconds(200);  // Between looks at a daemon that starts.
 
 struct Load {
   ClientOptions client;
@@ -256,7 +260,7 @@ bool WaitForListener(const std::string& path, Clock::time_point give_up) {
     if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
       return true;
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(kLook);
   }
   return false;
 }
@@ -267,13 +271,13 @@ Json Adoption(const Load& load) {
   const auto give_up = Clock::now() + kAdoption;
   (void)WaitForListener(load.client.address, give_up);  // Without one the calls below fail.
   TaskClient client(load.client);
-  double answered = 0;
+  while (!client.Answers() && Clock::now() < give_up) std::this_thread::sleep_for(kLook);
+  const double answered = Milliseconds(Clock::now() - since);
   while (Clock::now() < give_up) {
     const auto running = client.CountRunning();
     const double now = Milliseconds(Clock::now() - since);
-    if (running.ok() && answered == 0) answered = now;
     if (running.ok() && *running >= load.count) return {{"answered", answered}, {"adopted", now}};
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::this_thread::sleep_for(kLook);
   }
   std::fprintf(stderr, "never were %d tasks listed as running\n", load.count);
   std::exit(1);

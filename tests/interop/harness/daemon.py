@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 from harness import machine
 
@@ -32,7 +33,7 @@ class Daemon:
         self.address = os.path.join(folder, "c.sock")
         self.root, self.state = os.path.join(folder, "root"), os.path.join(folder, "state")
         self.log_path = os.path.join(folder, "log")
-        self.process = None
+        self.process, self.started = None, 0
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, "config.toml"), "w", encoding="utf-8") as handle:
             handle.write((REFERENCE_CONFIG if kind == "reference" else OUR_CONFIG) % folder)
@@ -44,6 +45,7 @@ class Daemon:
         arguments = [self.program, "--config", os.path.join(self.folder, "config.toml"), "--address", self.address,
                      "--root", self.root, "--state", self.state, "--log-level", "debug"]
         with open(self.log_path, "ab") as log:
+            self.started = time.monotonic()
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=dict(os.environ, PATH=self.path))
         machine.wait_until("the socket of %s" % self.program, self._accepts, seconds)
