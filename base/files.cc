@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/open_beneath.h"
 #include "base/status.h"
 
 namespace ctrd::base {
@@ -34,6 +35,22 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+absl::StatusOr<UniqueFd> OpenResolved(int directory, const std::string& path, int flags,
+                                      mode_t mode, uint64_t resolve) {
+  open_how how = {};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
+  // The kernel refuses a mode where nothing can be created.
+  how.mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0;
+  how.resolve = resolve;
+  long fd;
+  do {
+    fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof(how));
+    // EAGAIN: something was renamed while "..", resolved safely, was being looked up.
+  } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+  if (fd < 0) return ErrnoStatus("open", path);
+  return UniqueFd(static_cast<int>(fd));
+}
+
 }  // namespace
 
 absl::StatusOr<UniqueFd> Open(const std::string& path, int flags, mode_t mode) {
@@ -47,18 +64,12 @@ absl::StatusOr<UniqueFd> Open(const std::string& path, int flags, mode_t mode) {
 
 absl::StatusOr<UniqueFd> OpenInRoot(int directory, const std::string& path, int flags,
                                     mode_t mode) {
-  open_how how = {};
-  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
-  // The kernel refuses a mode where nothing can be created.
-  how.mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  long fd;
-  do {
-    fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof(how));
-    // EAGAIN: something was renamed while "..", resolved safely, was being looked up.
-  } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-  if (fd < 0) return ErrnoStatus("open", path);
-  return UniqueFd(static_cast<int>(fd));
+  return OpenResolved(directory, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+absl::StatusOr<UniqueFd> OpenBeneath(int directory, const std::string& path, int flags,
+                                     mode_t mode) {
+  return OpenResolved(directory, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit_bytes) {
