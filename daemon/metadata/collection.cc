@@ -18,6 +18,10 @@ absl::StatusOr<std::vector<std::string>> Namespaces(ReadTransaction& read) {
   return keys;
 }
 
+std::set<std::string> Set(std::vector<std::string> names) {
+  return {std::make_move_iterator(names.begin()), std::make_move_iterator(names.end())};
+}
+
 }  // namespace
 
 Collection::Result Collection::Run() {
@@ -27,6 +31,9 @@ Collection::Result Collection::Run() {
   if (!result.status.ok()) return result;
   MarkDirty(swept);
   Report(swept);
+  for (const auto& [ns, garbage] : swept) {
+    for (const CollectibleMount& mount : garbage.mounts) mounts_->CollectMount(ns, mount);
+  }
   if (content_claims_.TakeDirty()) {
     if (const absl::Status status = CleanContent(); !status.ok()) {
       content_claims_.MarkDirty();
@@ -48,9 +55,13 @@ absl::Status Collection::MarkAndSweep(std::vector<Swept>& swept) {
   const absl::Time now = absl::Now();
   const auto mark = [&](ReadTransaction& read) -> absl::Status {
     swept.clear();
-    ASSIGN_OR_RETURN(const auto namespaces, Namespaces(read));
+    ASSIGN_OR_RETURN(const auto recorded, Namespaces(read));
+    std::set<std::string> namespaces(recorded.begin(), recorded.end());
+    if (mounts_ != nullptr) namespaces.merge(Set(mounts_->MountNamespaces()));
     for (const std::string& ns : namespaces) {
-      ASSIGN_OR_RETURN(gc::Garbage garbage, gc::FindGarbage(read, ns, now));
+      std::vector<CollectibleMount> mounts;
+      if (mounts_ != nullptr) mounts = mounts_->MountsOf(ns);
+      ASSIGN_OR_RETURN(gc::Garbage garbage, gc::FindGarbage(read, ns, std::move(mounts), now));
       if (!garbage.empty()) swept.push_back({ns, std::move(garbage)});
     }
     return absl::OkStatus();
@@ -107,7 +118,8 @@ void Collection::Report(const std::vector<Swept>& swept) {
                                  {"snapshots", garbage.snapshots.size()},
                                  {"ingests", garbage.ingests.size()},
                                  {"blobs", garbage.blobs.size()},
-                                 {"images", garbage.images.size()}});
+                                 {"images", garbage.images.size()},
+                                 {"mounts", garbage.mounts.size()}});
     // Nobody is there to tell that an event was refused; the records are gone all the same.
     for (const auto& snapshot : garbage.snapshots) {
       (void)database_.Publish(

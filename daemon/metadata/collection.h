@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "daemon/metadata/collectible_mounts.h"
 #include "daemon/metadata/database.h"
 #include "daemon/metadata/gc_graph.h"
 #include "daemon/metadata/snapshot_records.h"
@@ -25,6 +26,9 @@ class Collection {
         backend_(backend),
         content_claims_(content_claims),
         snapshotters_(std::move(snapshotters)) {}
+
+  // Collects what the mount manager has, too. Before the first run; borrowed.
+  void CollectMounts(CollectibleMounts* mounts) { mounts_ = mounts; }
 
   struct Result {
     absl::Status status;    // Of mark and sweep; trouble in a back end is logged, and tried again.
@@ -52,6 +56,7 @@ class Collection {
   content::ContentStore& backend_;
   Claims& content_claims_;
   const std::vector<SnapshotRecords*> snapshotters_;
+  CollectibleMounts* mounts_ = nullptr;  // Null where there is no mount manager.
 };
 
 }  // namespace ctrd::metadata

@@ -57,6 +57,45 @@ TEST_F(GarbageCollectorTest, ImageKeepsItsTreeAndTheRestGoes) {
   EXPECT_EQ(SnapshotsInDriver(), 0);
 }
 
+class FakeMounts final : public CollectibleMounts {
+ public:
+  std::vector<std::string> MountNamespaces() override { return {"ns", "mounts-only"}; }
+  std::vector<CollectibleMount> MountsOf(std::string_view ns) override {
+    return ns == "ns" ? mounts : std::vector<CollectibleMount>{{.id = 99, .name = "elsewhere"}};
+  }
+  void CollectMount(std::string_view ns, const CollectibleMount& mount) override {
+    collected.push_back(fmt::format("{} {}", ns, mount.name));
+  }
+  std::vector<CollectibleMount> mounts;
+  std::vector<std::string> collected;
+};
+
+TEST_F(GarbageCollectorTest, MountsStayWithLeasesReferencesAndWhatTheyReferBackTo) {
+  FakeMounts mounts;
+  metadata_->CollectMounts(&mounts);
+  Lease("live", {}, {});
+  Lease("expired", {{"containerd.io/gc.expire", Past()}}, {});
+  ASSERT_THAT(metadata_->containers().Create(
+                  context_, {.id = "c",
+                             .labels = {{"containerd.io/gc.ref.mount", "referenced"}},
+                             .runtime = {"rt", {}}}),
+              IsOk());
+  mounts.mounts = {
+      {.id = 1, .name = "leased", .lease = "live"},
+      {.id = 2, .name = "lease-expired", .lease = "expired"},
+      {.id = 3, .name = "lease-gone", .lease = "gone"},
+      {.id = 4, .name = "referenced"},
+      {.id = 5, .name = "of-container", .labels = {{"containerd.io/gc.bref.container", "c"}}},
+      {.id = 6, .name = "of-nobody", .labels = {{"containerd.io/gc.bref.container", "gone"}}},
+      {.id = 7, .name = "loose", .labels = {{"containerd.io/gc.root", "x"}}},
+  };
+  Collect();
+  EXPECT_THAT(mounts.collected,
+              UnorderedElementsAre("ns lease-expired", "ns lease-gone", "ns of-nobody", "ns loose",
+                                   "mounts-only elsewhere"));
+  metadata_->CollectMounts(nullptr);
+}
+
 TEST_F(GarbageCollectorTest, RootsStay) {
   const Digest blob = PutBlob(context_, "b", {{"containerd.io/gc.root", "x"}});
   CommitSnapshot(context_, "base", "");

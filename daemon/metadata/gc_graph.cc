@@ -25,8 +25,11 @@ struct Node {
 
 class Graph {
  public:
-  Graph(store::ReadTransaction& read, std::string_view ns, absl::Time now)
-      : read_(read), namespace_(ns), now_(now) {}
+  Graph(store::ReadTransaction& read, std::string_view ns, std::vector<CollectibleMount> mounts,
+        absl::Time now)
+      : read_(read), namespace_(ns), now_(now) {
+    candidates_.mounts = std::move(mounts);
+  }
 
   absl::StatusOr<Garbage> FindGarbage();
 
@@ -41,6 +44,7 @@ class Graph {
   absl::Status LoadContainers();
   absl::Status LoadSandboxes();
   absl::Status LoadLeases();
+  void LoadMounts(const std::unordered_map<std::string, Mark>& live_leases);
   Node& Add(const NodeId& id, const base::Labels& labels);
   void AddBackReferences(const NodeId& id, const base::Labels& labels);
   void AddConditionals();
@@ -175,10 +179,21 @@ absl::Status Graph::LoadLeases() {
       live.emplace(std::move(key[2]), IsFlat(lease.labels) ? Mark::kFlat : Mark::kFull);
     }
   }));
+  LoadMounts(live);
   return Scan(table::kLeaseResources, [&](std::vector<std::string> key, std::string_view) {
     const auto lease = live.find(key[2]);
     if (lease != live.end()) AddRoot(ResourceNode(key[3], key[4]), lease->second);
   });
+}
+
+void Graph::LoadMounts(const std::unordered_map<std::string, Mark>& live_leases) {
+  for (const CollectibleMount& mount : candidates_.mounts) {
+    const NodeId id = ActiveMount(mount.name);
+    Add(id, mount.labels);
+    AddBackReferences(id, mount.labels);
+    const auto lease = live_leases.find(mount.lease);
+    if (lease != live_leases.end()) AddRoot(id, lease->second);
+  }
 }
 
 // After all is loaded: a condition asks the snapshot it is about.
@@ -230,14 +245,16 @@ absl::StatusOr<Garbage> Graph::FindGarbage() {
   std::erase_if(candidates_.snapshots, [&](const Garbage::SnapshotName& name) {
     return !IsGarbage(Snapshot(name.snapshotter, name.key));
   });
+  std::erase_if(candidates_.mounts,
+                [&](const CollectibleMount& mount) { return !IsGarbage(ActiveMount(mount.name)); });
   return std::move(candidates_);
 }
 
 }  // namespace
 
 absl::StatusOr<Garbage> FindGarbage(store::ReadTransaction& read, std::string_view namespace_name,
-                                    absl::Time now) {
-  return Graph(read, namespace_name, now).FindGarbage();
+                                    std::vector<CollectibleMount> mounts, absl::Time now) {
+  return Graph(read, namespace_name, std::move(mounts), now).FindGarbage();
 }
 
 }  // namespace ctrd::metadata::gc

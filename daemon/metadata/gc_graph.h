@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/store/store.h"
+#include "daemon/metadata/collectible_mounts.h"
 
 namespace ctrd::metadata::gc {
 
@@ -21,15 +22,17 @@ struct Garbage {
   std::vector<std::string> ingests;
   std::vector<std::string> blobs;
   std::vector<std::string> images;  // Expired.
+  std::vector<CollectibleMount> mounts;
 
   bool empty() const {
     return leases.empty() && snapshots.empty() && ingests.empty() && blobs.empty() &&
-           images.empty();
+           images.empty() && mounts.empty();
   }
 };
 
-// Marks everything that can be reached in the namespace, and names the rest.
+// Marks everything that can be reached in the namespace, whose activated mounts are `mounts`, and
+// names the rest.
 absl::StatusOr<Garbage> FindGarbage(store::ReadTransaction& read, std::string_view namespace_name,
-                                    absl::Time now);
+                                    std::vector<CollectibleMount> mounts, absl::Time now);
 
 }  // namespace ctrd::metadata::gc

@@ -34,6 +34,7 @@ std::optional<std::string_view> SnapshotterOf(std::string_view text) {
 std::optional<NodeId> NodeOf(std::string_view kind, std::string_view value) {
   if (Names(kind, "content")) return Content(value);
   if (Names(kind, "image")) return Image(value);
+  if (Names(kind, "mount")) return ActiveMount(value);
   if (const auto snapshotter = SnapshotterOf(kind)) return Snapshot(*snapshotter, value);
   return std::nullopt;
 }
@@ -79,6 +80,7 @@ NodeId Content(std::string_view digest) { return MakeId('b', digest); }
 NodeId Image(std::string_view name) { return MakeId('i', name); }
 NodeId Container(std::string_view id) { return MakeId('c', id); }
 NodeId Ingest(std::string_view ref) { return MakeId('g', ref); }
+NodeId ActiveMount(std::string_view name) { return MakeId('m', name); }
 NodeId Snapshot(std::string_view snapshotter, std::string_view key) {
   NodeId id = MakeId('s', snapshotter);
   id += '\0';

@@ -20,6 +20,7 @@ NodeId Snapshot(std::string_view snapshotter, std::string_view key);
 NodeId Image(std::string_view name);
 NodeId Container(std::string_view id);
 NodeId Ingest(std::string_view ref);
+NodeId ActiveMount(std::string_view name);
 
 using VisitNode = std::function<void(const NodeId&)>;
 

@@ -87,6 +87,9 @@ images::ImageStore& Metadata::images() { return parts_->images; }
 images::LeaseManager& Metadata::leases() { return parts_->leases; }
 content::ContentStore& Metadata::content() { return parts_->content; }
 GarbageCollector& Metadata::gc() { return parts_->gc; }
+void Metadata::CollectMounts(CollectibleMounts* mounts) {
+  parts_->collection.CollectMounts(mounts);
+}
 
 snapshots::Snapshotter* Metadata::snapshotter(std::string_view name) {
   const auto found = parts_->snapshotters.find(name);

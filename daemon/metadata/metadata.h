@@ -22,6 +22,7 @@
 #include "absl/time/time.h"
 #include "base/event.h"
 #include "base/metric.h"
+#include "daemon/metadata/collectible_mounts.h"
 #include "daemon/metadata/container_store.h"
 #include "daemon/metadata/garbage_collector.h"
 #include "daemon/metadata/namespace_store.h"
@@ -67,6 +68,8 @@ class Metadata final : public base::MetricSource {
   snapshots::Snapshotter* snapshotter(std::string_view name);
   std::vector<std::string> snapshotter_names() const;
   GarbageCollector& gc();
+  // Has the collector look after activated mounts, too. Before gc().Start; borrowed.
+  void CollectMounts(CollectibleMounts* mounts);
 
   // Updates and syncs of the store, runs of the collector.
   void Report(base::MetricSink& sink) const override;
