@@ -11,7 +11,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kFeaturesField = 4;  // Of RuntimeInfo.
+constexpr int kFeaturesField = 4, kAnnotationsField = 5;  // Of RuntimeInfo.
+constexpr char kAllowMounts[] = "containerd.io/runtime-allow-mounts";
 
 bool MapsIds(const json& mount) {
   if (!mount.is_object()) return false;
@@ -53,6 +54,22 @@ absl::Status CheckIdMappedMounts(const std::string& info) {
     return base::Unknown("idmap mounts not supported: the runtime says that it has none");
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> MountsOfRuntime(const std::string& info) {
+  std::map<std::string, std::string> annotations;
+  base::WireReader reader(info);
+  while (const auto field = reader.Next()) {
+    if (field->number == kAnnotationsField) base::ReadWireMapEntry(field->bytes, annotations);
+  }
+  std::vector<std::string> types;
+  std::string_view rest = annotations[kAllowMounts];
+  while (!rest.empty()) {
+    const std::string_view type = rest.substr(0, rest.find(','));
+    if (!type.empty()) types.emplace_back(type);
+    rest.remove_prefix(std::min(type.size() + 1, rest.size()));
+  }
+  return types;
 }
 
 }  // namespace ctrd::runtime

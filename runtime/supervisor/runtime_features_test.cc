@@ -9,6 +9,8 @@ namespace {
 
 using base::IsOk;
 using base::StatusIs;
+using testing::ElementsAre;
+using testing::IsEmpty;
 using testing::StartsWith;
 
 TEST(RuntimeFeaturesTest, MountsThatMapIdsAreFound) {
@@ -43,6 +45,18 @@ TEST(RuntimeFeaturesTest, TheRuntimeMustSaySo) {
         << features;
   }
   EXPECT_THAT(CheckIdMappedMounts("\xff"), StatusIs(absl::StatusCode::kUnknown));
+}
+
+TEST(RuntimeFeaturesTest, AShimMaySayWhichMountsItMakes) {
+  const auto info = [](const std::string& types) {
+    return base::WireWriter()
+        .Bytes(1, "name")
+        .StringMap(5, {{"containerd.io/runtime-allow-mounts", types}, {"other", "x"}})
+        .Take();
+  };
+  EXPECT_THAT(MountsOfRuntime(info("erofs,,format/*")), ElementsAre("erofs", "format/*"));
+  EXPECT_THAT(MountsOfRuntime(info("")), IsEmpty());
+  EXPECT_THAT(MountsOfRuntime("\xff"), IsEmpty());
 }
 
 }  // namespace

@@ -30,6 +30,7 @@
 #include "base/event.h"
 #include "base/event_loop.h"
 #include "base/metric.h"
+#include "base/mount_manager.h"
 #include "runtime/cgroups/attach_lead.h"
 #include "runtime/supervisor/bundle.h"
 #include "runtime/supervisor/operations.h"
@@ -63,7 +64,8 @@ struct SupervisorOptions {
   std::string state_dir;  // <state>/io.containerd.runtime.v2.task
   ShimCommandOptions shims;
   SupervisorTimeouts timeouts;
-  base::EventSink* events = nullptr;  // Outlives the supervisor. Gets the events of dead shims.
+  base::EventSink* events = nullptr;     // Outlives the supervisor. Gets the events of dead shims.
+  base::MountManager* mounts = nullptr;  // Outlives it. Null: root file systems need no manager.
   // The runtime of a container: for bundles that do not name their shim. May be null.
   std::function<absl::StatusOr<std::string>(const std::string& namespace_name,
                                             const std::string& id)>
@@ -164,6 +166,13 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   absl::StatusOr<std::string> CreateInShim(const base::Context& context, const CreateTask& request,
                                            Task& task);
   void UndoCreate(const TaskPtr& task);
+
+  // supervisor_mounts.cc
+  // The mounts that the shim is to make for `request`; what it cannot make is active after this.
+  absl::StatusOr<base::Mounts> ActivateRootfs(const base::Context& context,
+                                              const CreateTask& request, const Task& task);
+  // If it is this task's.
+  void DeactivateRootfs(const Task& task);
 
   // supervisor_end.cc
   void FinishDelete(const TaskPtr& task, const absl::StatusOr<std::string>& answer,

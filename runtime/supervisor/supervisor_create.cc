@@ -69,15 +69,24 @@ void Supervisor::CreateNow(const base::Context& context, const CreateTask& reque
 }
 
 absl::StatusOr<std::string> Supervisor::CreateShimAndTask(const base::Context& context,
-                                                          const CreateTask& request,
+                                                          const CreateTask& original,
                                                           const TaskPtr& task,
                                                           const Operations::Handle& operation) {
   operation.Stage("bundle directory");
-  auto bundle = bundles_.Create(context.namespace_name(), request.id, request.spec);
+  auto bundle = bundles_.Create(context.namespace_name(), original.id, original.spec);
   if (!bundle.ok()) {
     Leave(task, bundle.status());
     return bundle.status();
   }
+  operation.Stage("mounts of the root file system");
+  auto rootfs = ActivateRootfs(context, original, *task);
+  if (!rootfs.ok()) {
+    (void)bundles_.Remove(*bundle);  // Nothing else of it is there yet.
+    Leave(task, rootfs.status());
+    return rootfs.status();
+  }
+  CreateTask request = original;
+  request.rootfs = *std::move(rootfs);
   absl::Status status = StartShim(context, request, *task, operation);
   operation.Stage("connection to the shim");
   if (status.ok()) {

@@ -208,6 +208,7 @@ void Supervisor::RemoveBundle(const Task& task) {
   if (const absl::Status removed = bundles_.Remove(task.bundle); !removed.ok()) {
     LogBundleStays(task, removed);
   }
+  DeactivateRootfs(task);  // After what was mounted over it.
 }
 
 void Supervisor::Leave(const TaskPtr& task, const absl::Status& why) {
