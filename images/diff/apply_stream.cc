@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "images/archive/apply.h"
 #include "images/archive/compression.h"
+#include "images/diff/activated_mounts.h"
 #include "images/diff/layer_target.h"
 #include "images/diff/media_types.h"
 
@@ -96,14 +97,17 @@ absl::StatusOr<images::Descriptor> ApplyStream(
   Stages stages(context, input, walking, options);
   ASSIGN_OR_RETURN(archive::ByteSource* const tar, stages.TarOf(media_type));
   archive::HashingSource hashing(*tar);
-  ASSIGN_OR_RETURN(LayerTarget target, LayerTarget::Open(mounts, walking.tmp_root));
+  ASSIGN_OR_RETURN(ActivatedMounts activated,
+                   ActivatedMounts::Open(context, mounts, walking.mounts));
+  ASSIGN_OR_RETURN(LayerTarget target, LayerTarget::Open(activated.mounts(), walking.tmp_root));
   archive::ApplyTarOptions tar_options = target.options();
   tar_options.lowers_unknown = options.must_stand_alone;
   absl::Status applied = archive::ApplyTar(context, hashing, target.root(), tar_options);
   // What a decompressor left of its input belongs to the blob too.
   if (applied.ok()) applied = Drain(context, input);
   if (applied.ok() && (options.sync_fs || walking.sync_fs)) applied = target.Sync();
-  const absl::Status closed = target.Close();
+  absl::Status closed = target.Close();
+  closed.Update(activated.Close());
   RETURN_IF_ERROR(applied);
   RETURN_IF_ERROR(closed);
   return images::Descriptor{.media_type = std::string(kLayerMediaType),

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mount_manager.h"
 #include "images/content/content_store.h"
 #include "images/diff/differ.h"
 #include "images/diff/stream_processor.h"
@@ -16,7 +17,8 @@ namespace ctrd::diff {
 struct WalkingOptions {
   std::string tmp_root;  // Where temporary mounts are made.
   std::vector<StreamProcessor> stream_processors;
-  bool sync_fs = false;  // For every Apply.
+  bool sync_fs = false;                  // For every Apply.
+  base::MountManager* mounts = nullptr;  // For lists that the kernel does not take; may be null.
 };
 
 // `content` must outlive the differ.
