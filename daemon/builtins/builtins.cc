@@ -12,6 +12,7 @@ void AddAll(plugin::Registry& registry) {
   AddContent(registry);
   AddSnapshotters(registry);
   AddMetadata(registry);
+  AddMounts(registry);
   AddDiff(registry);
   AddRuntime(registry);
   AddSandboxes(registry);

@@ -17,6 +17,7 @@ void AddOpt(plugin::Registry& registry);           // opt.cc
 void AddContent(plugin::Registry& registry);       // content.cc
 void AddSnapshotters(plugin::Registry& registry);  // snapshotters.cc
 void AddMetadata(plugin::Registry& registry);      // metadata.cc: events, metadata, leases, gc
+void AddMounts(plugin::Registry& registry);        // mounts.cc: the mount manager
 void AddDiff(plugin::Registry& registry);          // diff.cc
 void AddRuntime(plugin::Registry& registry);       // runtime.cc: shims and tasks
 void AddSandboxes(plugin::Registry& registry);     // sandboxes.cc: their records and shims

@@ -17,7 +17,7 @@ absl::StatusOr<plugin::Instance> OpenWalking(plugin::InitContext& init) {
                    init.registry.Get<metadata::Metadata>(plugin::kMetadata, "bolt"));
   init.record.platforms = {HostPlatform()};
   return plugin::Instance::Of<diff::Differ>(
-      diff::OpenWalkingDiffer(metadata->content(), WalkingOptionsOf(init.config)));
+      diff::OpenWalkingDiffer(metadata->content(), WalkingOptionsOf(init)));
 }
 
 absl::StatusOr<plugin::Instance> ChooseDiffers(plugin::InitContext& init) {
@@ -33,10 +33,11 @@ absl::StatusOr<plugin::Instance> ChooseDiffers(plugin::InitContext& init) {
 
 }  // namespace
 
-diff::WalkingOptions WalkingOptionsOf(const config::Config& config) {
+diff::WalkingOptions WalkingOptionsOf(const plugin::InitContext& init) {
   diff::WalkingOptions options;
-  options.tmp_root = config.root + "/tmpmounts";
-  for (const auto& [id, processor] : config.stream_processors) {
+  options.tmp_root = init.config.root + "/tmpmounts";
+  options.mounts = init.registry.Find<base::MountManager>(plugin::kMountManager, "bolt");
+  for (const auto& [id, processor] : init.config.stream_processors) {
     options.stream_processors.push_back({.id = id,
                                          .accepts = processor.accepts,
                                          .returns = processor.returns,
@@ -50,7 +51,7 @@ diff::WalkingOptions WalkingOptionsOf(const config::Config& config) {
 void AddDiff(plugin::Registry& registry) {
   registry.Add({.type = plugin::kDiffer,
                 .id = "walking",
-                .requirements = {plugin::kMetadata},
+                .requirements = {plugin::kMetadata, plugin::kMountManager},
                 .schema = {},
                 .init = OpenWalking});
   registry.Add({.type = plugin::kService,

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "daemon/config/config.h"
+#include "daemon/plugin/registry.h"
 #include "images/diff/differ.h"
 #include "images/diff/walking_differ.h"
 
@@ -15,7 +15,7 @@ struct DifferChain {
   bool sync_fs = false;
 };
 
-// Temporary directory and stream processors of the configuration.
-diff::WalkingOptions WalkingOptionsOf(const config::Config& config);
+// Temporary directory and stream processors of the configuration, and the mount manager.
+diff::WalkingOptions WalkingOptionsOf(const plugin::InitContext& init);
 
 }  // namespace ctrd::builtins

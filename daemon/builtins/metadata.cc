@@ -109,7 +109,7 @@ void AddMetadata(plugin::Registry& registry) {
                 .init = OpenMetadata});
   registry.Add({.type = plugin::kGc,
                 .id = "scheduler",
-                .requirements = {plugin::kMetadata},
+                .requirements = {plugin::kMetadata, plugin::kMountManager},
                 .schema = {{"pause_threshold", 0.02},
                            {"deletion_threshold", int64_t{0}},
                            {"mutation_threshold", int64_t{100}},

@@ -82,6 +82,7 @@ absl::StatusOr<plugin::Instance> OpenSupervisor(plugin::InitContext& init) {
   options.timeouts.task_state = init.config.Timeout("task.state");
   options.timeouts.statistics = init.config.Timeout("metrics.shimstats");
   options.events = events;
+  options.mounts = init.registry.Find<base::MountManager>(plugin::kMountManager, "bolt");
   options.runtime_of = [metadata](const std::string& name_space,
                                   const std::string& id) -> absl::StatusOr<std::string> {
     ASSIGN_OR_RETURN(const metadata::Container container,
@@ -117,11 +118,12 @@ void AddRuntime(plugin::Registry& registry) {
                 .requirements = {},
                 .schema = {{"env", std::vector<std::string>()}, {"socket_dir", std::string()}},
                 .init = ReadShimSettings});
-  registry.Add({.type = plugin::kRuntime,
-                .id = "task",
-                .requirements = {plugin::kEvent, plugin::kMetadata, plugin::kShim},
-                .schema = {{"platforms", std::vector<std::string>{HostPlatform()}}},
-                .init = OpenSupervisor});
+  registry.Add(
+      {.type = plugin::kRuntime,
+       .id = "task",
+       .requirements = {plugin::kEvent, plugin::kMetadata, plugin::kMountManager, plugin::kShim},
+       .schema = {{"platforms", std::vector<std::string>{HostPlatform()}}},
+       .init = OpenSupervisor});
 }
 
 void AfterServing(const plugin::Registry& registry) {

@@ -21,6 +21,7 @@
 #include "daemon/services/images_service.h"
 #include "daemon/services/introspection_service.h"
 #include "daemon/services/leases_service.h"
+#include "daemon/services/mounts_service.h"
 #include "daemon/services/namespaces_service.h"
 #include "daemon/services/sandbox_controller_service.h"
 #include "daemon/services/sandboxes_service.h"
@@ -150,6 +151,12 @@ void AddServices(plugin::Registry& registry) {
   AddMetadataService(registry, "leases", [](Metadata& metadata) {
     return services::MakeLeasesService(&metadata.leases(), CollectorOf(metadata));
   });
+  AddService(registry, "mounts", {plugin::kMountManager},
+             [](plugin::InitContext& init) -> absl::StatusOr<ServicePtr> {
+               ASSIGN_OR_RETURN(auto* mounts, init.registry.Get<base::MountManager>(
+                                                  plugin::kMountManager, "bolt"));
+               return services::MakeMountsService(mounts);
+             });
   AddMetadataService(registry, "namespaces", [](Metadata& metadata) {
     return services::MakeNamespacesService(&metadata.namespaces());
   });

@@ -57,7 +57,7 @@ absl::StatusOr<transfer::UnpackTarget> TargetOf(const plugin::InitContext& init,
                                       plugin::kDiffer, differ.empty() ? "walking" : differ));
   // What the walking differ does can be done while the bytes still arrive.
   if (differ.empty() || differ == "walking") {
-    target.streaming = WalkingOptionsOf(init.config);
+    target.streaming = WalkingOptionsOf(init);
     target.rebase = Has(init.registry, target.snapshotter_name, "rebase");
   }
   return target;

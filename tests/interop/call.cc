@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Calls one method with a request in protobuf's text form from standard input, and prints the
-// answer in the same form: call SOCKET NAMESPACE PROTOSET package.Service/Method
+// answer in the same form, or the answers of a stream: call SOCKET NAMESPACE PROTOSET
+// package.Service/Method. The variable CALL_LEASE names a lease to call with.
 //
 // The answer goes to standard output and the exit status is 0; a failure prints its message on
 // standard error and the exit status is the gRPC code. 64: the call itself was wrong.
@@ -10,11 +11,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "google/protobuf/descriptor.pb.h"
 #include "google/protobuf/dynamic_message.h"
@@ -29,29 +32,46 @@ namespace pb = google::protobuf;
 constexpr int kUsage = 64;
 constexpr std::chrono::seconds kDeadline(100);
 
+// Waits for the one operation in flight.
+bool Done(grpc::CompletionQueue& queue) {
+  void* tag = nullptr;
+  bool ok = false;
+  return queue.Next(&tag, &ok) && ok;
+}
+
+std::string BytesOf(const grpc::ByteBuffer& buffer) {
+  grpc::Slice whole;
+  if (!buffer.DumpToSingleSlice(&whole).ok()) return "";
+  return std::string(reinterpret_cast<const char*>(whole.begin()), whole.size());
+}
+
+// On the wire a unary method is a stream with one answer.
 grpc::Status Call(grpc::Channel* channel, const std::string& method, const std::string& ns,
-                  const std::string& request, std::string* answer) {
+                  const std::string& request, std::vector<std::string>* answers) {
   grpc::ClientContext context;
   context.AddMetadata("containerd-namespace", ns);
+  if (const char* lease = std::getenv("CALL_LEASE")) context.AddMetadata("containerd-lease", lease);
   context.set_deadline(std::chrono::system_clock::now() + kDeadline);
   context.set_wait_for_ready(true);
   grpc::GenericStub stub(std::shared_ptr<grpc::ChannelInterface>(channel, [](auto*) {}));
   grpc::CompletionQueue queue;
-  const grpc::Slice slice(request);
-  const auto call =
-      stub.PrepareUnaryCall(&context, "/" + method, grpc::ByteBuffer(&slice, 1), &queue);
-  call->StartCall();
-  grpc::ByteBuffer buffer;
-  grpc::Status status;
-  call->Finish(&buffer, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  if (status.ok()) {
-    grpc::Slice whole;
-    status = buffer.DumpToSingleSlice(&whole);
-    answer->assign(reinterpret_cast<const char*>(whole.begin()), whole.size());
+  const auto call = stub.PrepareCall(&context, "/" + method, &queue);
+  call->StartCall(nullptr);
+  bool ok = Done(queue);
+  if (ok) {
+    const grpc::Slice slice(request);
+    call->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(), nullptr);
+    ok = Done(queue);
   }
+  while (ok) {
+    grpc::ByteBuffer buffer;
+    call->Read(&buffer, nullptr);
+    ok = Done(queue);
+    if (ok) answers->push_back(BytesOf(buffer));
+  }
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  (void)Done(queue);
   return status;
 }
 
@@ -77,8 +97,8 @@ int main(int argc, char** argv) {
   std::string dotted = method;
   std::replace(dotted.begin(), dotted.end(), '/', '.');
   const pb::MethodDescriptor* descriptor = pool.FindMethodByName(dotted);
-  if (descriptor == nullptr || descriptor->client_streaming() || descriptor->server_streaming()) {
-    std::fprintf(stderr, "%s: no unary method\n", method.c_str());
+  if (descriptor == nullptr || descriptor->client_streaming()) {
+    std::fprintf(stderr, "%s: no method with one request\n", method.c_str());
     return kUsage;
   }
   pb::DynamicMessageFactory factory(&pool);
@@ -90,19 +110,21 @@ int main(int argc, char** argv) {
   }
   const auto channel =
       grpc::CreateChannel(std::string("unix:") + argv[1], grpc::InsecureChannelCredentials());
-  std::string bytes;
+  std::vector<std::string> answers;
   const grpc::Status status =
-      Call(channel.get(), method, argv[2], request->SerializeAsString(), &bytes);
+      Call(channel.get(), method, argv[2], request->SerializeAsString(), &answers);
   if (!status.ok()) {
     std::fprintf(stderr, "%s\n", status.error_message().c_str());
     return status.error_code();
   }
   const std::unique_ptr<pb::Message> answer(factory.GetPrototype(descriptor->output_type())->New());
-  std::string shown;
-  if (!answer->ParseFromString(bytes) || !pb::TextFormat::PrintToString(*answer, &shown)) {
-    std::fprintf(stderr, "the answer is no %s\n", descriptor->output_type()->full_name().c_str());
-    return kUsage;
+  for (const std::string& bytes : answers) {
+    std::string shown;
+    if (!answer->ParseFromString(bytes) || !pb::TextFormat::PrintToString(*answer, &shown)) {
+      std::fprintf(stderr, "the answer is no %s\n", descriptor->output_type()->full_name().c_str());
+      return kUsage;
+    }
+    std::fputs(shown.c_str(), stdout);
   }
-  std::fputs(shown.c_str(), stdout);
   return 0;
 }

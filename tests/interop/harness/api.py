@@ -54,9 +54,9 @@ def command(s, method):
             "containerd.services.%s.v1.%s" % (service.lower(), method)]
 
 
-def quiet(s, method, more="", timeout=60, **fields):
+def quiet(s, method, more="", timeout=60, lease=None, **fields):
     done = subprocess.run(command(s, method), input=text_form(fields) + more, capture_output=True, text=True,
-                          timeout=timeout, check=False)
+                          timeout=timeout, check=False, env=dict(os.environ, **({"CALL_LEASE": lease} if lease else {})))
     if done.returncode == 64:
         raise RuntimeError("the call of %s was wrong: %s" % (method, done.stderr))
     return Result(done.returncode, done.stdout, done.stderr)
