@@ -35,6 +35,7 @@ struct PendingUpdate {
   const std::function<absl::Status(WriteTransaction&)>* fn;
   absl::Status result;
   bool done = false;
+  absl::CondVar answered;  // Of its own: an answer wakes nobody who waits for a later commit.
 };
 using Batch = std::vector<PendingUpdate*>;
 
@@ -77,7 +78,6 @@ class LmdbStore final : public Store {
   std::deque<PendingUpdate*> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::CondVar wake_writer_;
-  absl::CondVar answered_;
   std::atomic<uint64_t> updates_ = 0;
   std::atomic<uint64_t> syncs_ = 0;
   std::thread writer_;  // Last: it uses all of the above.
@@ -176,11 +176,11 @@ absl::Status LmdbStore::Update(const std::function<absl::Status(WriteTransaction
   if (std::this_thread::get_id() == writer_.get_id()) {
     return base::Internal("update of store '{}' inside an update", path_);
   }
-  PendingUpdate update{.fn = &fn};
+  PendingUpdate update{.fn = &fn, .result = {}, .answered = {}};
   absl::MutexLock lock(&mutex_);
   queue_.push_back(&update);
   wake_writer_.Signal();
-  while (!update.done) answered_.Wait(&mutex_);
+  while (!update.done) update.answered.Wait(&mutex_);
   return update.result;
 }
 
@@ -204,8 +204,10 @@ Batch LmdbStore::TakeBatch() {
 
 void LmdbStore::Answer(const Batch& batch) {
   absl::MutexLock lock(&mutex_);
-  for (PendingUpdate* update : batch) update->done = true;
-  answered_.SignalAll();
+  for (PendingUpdate* update : batch) {
+    update->done = true;
+    update->answered.Signal();
+  }
 }
 
 void LmdbStore::RunBatch(const Batch& batch) {
