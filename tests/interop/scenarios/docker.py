@@ -10,7 +10,7 @@ import subprocess
 from harness import images, machine
 from harness.session import Result
 
-NEEDED = ["dockerd", "docker"]
+NEEDED = ["/usr/sbin/dockerd", "/usr/bin/docker"]  # Debian's: another client may be on PATH.
 LOOP = "trap 'exit 3' TERM; while :; do sleep 0.05; done"
 # As on a machine where it may neither make virtual machines nor write cgroups.
 RUNSC = """#!/bin/sh
@@ -36,7 +36,7 @@ class Engine:
         os.chmod(path("runsc"), 0o755)
         with open(path("log"), "wb") as log:
             self.process = subprocess.Popen(
-                ["dockerd", "--containerd", s.daemon.address, "--data-root", path("data"), "--exec-root", path("exec"),
+                [NEEDED[0], "--containerd", s.daemon.address, "--data-root", path("data"), "--exec-root", path("exec"),
                  "--pidfile", path("pid"), "-H", self.host, "--bridge", "none", "--iptables=false", "--ip6tables=false",
                  "--containerd-namespace", s.namespace, "--containerd-plugins-namespace", s.namespace + "-p",
                  "--cgroup-parent", "/" + s.namespace, "--add-runtime", "runsc=" + path("runsc")],
@@ -53,7 +53,7 @@ class Engine:
         return self.quiet("version").code == 0
 
     def quiet(self, *arguments, stdin=b""):
-        done = subprocess.run(["docker", "--config", self.folder, "-H", self.host, *arguments], input=stdin,
+        done = subprocess.run([NEEDED[1], "--config", self.folder, "-H", self.host, *arguments], input=stdin,
                               capture_output=True, timeout=60, check=False)
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
