@@ -36,12 +36,13 @@ class Pause {
   Pause(Pause&& other) noexcept
       : client_(std::exchange(other.client_, nullptr)), id_(std::move(other.id_)) {}
   Pause& operator=(Pause&&) = delete;
+  void Forget() { client_ = nullptr; }  // The task has ended: there is nothing to resume.
   ~Pause() {
     if (client_ == nullptr) return;
     api::ResumeTaskRequest request;
     request.set_container_id(id_);
     const absl::Status status = client_->Call(&TasksStub::Resume, request).status();
-    // One that ended with its checkpoint is not there to be resumed.
+    // It may be gone, whoever deleted it.
     if (!status.ok() && !absl::IsNotFound(status)) LogError("error resuming task", status);
   }
 
@@ -121,6 +122,7 @@ absl::Status CheckpointTask(Invocation& invocation) {
   }
   images::Index index;
   RETURN_IF_ERROR(AddDump(client, id, options, index));
+  if (options.exit() && pause) pause->Forget();
   if (!options.image_path().empty()) return absl::OkStatus();  // It is all there.
   if (!container.image().empty()) {
     RETURN_IF_ERROR(AddImage(client, container.image(), index));

@@ -13,17 +13,19 @@ from harness.rig import expect
 STAND_IN = """#!/bin/sh
 for word; do [ "$last" = --image-path ] && images=$word; last=$word; done
 case " $* " in *" checkpoint "*)
-  echo "$*" >> %s
-  mkdir -p "$images" && echo dumped > "$images/dump" && exit 0;;
+  echo "$*" >> @LOG@
+  mkdir -p "$images" && echo dumped > "$images/dump" || exit 1
+  case " $* " in *" --leave-running "*) exit 0;; esac
+  exec @RUNC@ "$1" "$2" "$3" "$4" "$5" "$6" delete --force "$last";;
 esac
-exec %s "$@"
+exec @RUNC@ "$@"
 """
 
 
 def stand_in(rig):
     path, log = os.path.join(rig.folder, "stand-in"), os.path.join(rig.folder, "stand-in-log")
     with open(path, "w", encoding="utf-8") as handle:
-        handle.write(STAND_IN % (log, shutil.which("runc")))
+        handle.write(STAND_IN.replace("@LOG@", log).replace("@RUNC@", shutil.which("runc")))
     os.chmod(path, 0o755)
     return path, log
 
@@ -71,6 +73,18 @@ def test_task_checkpoint_into_a_folder(rig):
     expect(done.code == 0 and done.out == "", done.out + done.err)
     expect(os.path.exists(os.path.join(folder, "dump")), "the dump is there")
     expect(rig.ctr("images", "ls", "-q").out == before, "no image is made")
+
+
+def test_task_checkpoint_with_exit(rig):
+    """tasks checkpoint --exit: the task has ended, and nobody complains that it cannot be resumed"""
+    running(rig)
+    for client in ("ours", "reference"):
+        done = rig.ctr("tasks", "checkpoint", "--exit", "--image-path", os.path.join(rig.folder, "exit-" + client), "box",
+                       client=client)
+        expect((done.code, done.out, done.err) == (0, "", ""), "%s: %s" % (client, done))
+        rig.session.wait_for_status("box", "STOPPED")
+        expect(rig.ctr("tasks", "rm", "box").code == 0, "rm")
+        expect(rig.ctr("tasks", "start", "-d", "box").code == 0, "start again")
 
 
 def test_checkpoint_of_nothing(rig):

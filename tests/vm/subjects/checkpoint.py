@@ -27,13 +27,13 @@ def test_it_runs_on(rig):
         counter.wait_for_count(rig, "box", counter.count(rig, "box"))
 
 
-def dumped(rig, name):
+def dumped(rig, name, client):
     """A container "box" without its task, which went into a folder; the folder."""
     counter.start(rig, rig.image())
     cgroup = inside.cgroup_of(rig.session.pid_of("box"))
     folder = os.path.join(rig.folder, name)
-    done = rig.ctr("tasks", "checkpoint", "--exit", "--image-path", folder, "box", timeout=60)
-    expect(done.code == 0, "%s" % done)
+    done = rig.ctr("tasks", "checkpoint", "--exit", "--image-path", folder, "box", client=client, timeout=60)
+    expect((done.code, done.out, done.err) == (0, "", ""), "%s: %s" % (client, done))
     rig.session.wait_for_status("box", "STOPPED")
     expect(rig.ctr("tasks", "rm", "box").code == 0, "rm")
     expect(not os.path.exists(cgroup), cgroup + " is left")
@@ -48,7 +48,7 @@ def create(rig, **more):
 
 def test_restore_from_options(rig):
     """Create with a path in the runtime's options restores at Start, and the count is the one of the dump"""
-    folder = dumped(rig, "dump-options")
+    folder = dumped(rig, "dump-options", "ours")
     value = b"\x52" + bytes([len(folder)]) + folder.encode()  # Field 10: criu_image_path.
     create(rig, options={"type_url": "containerd.runc.v1.Options", "value": value})
     expect(rig.session.status_of("box") == "CREATED", "it is not started by that")
@@ -59,7 +59,7 @@ def test_restore_from_options(rig):
 
 def test_restore_from_path(rig):
     """Create with the annotation RestoreFromPath restores at once, with the changes beside the dump"""
-    folder = dumped(rig, os.path.join("saved", "checkpoint"))
+    folder = dumped(rig, os.path.join("saved", "checkpoint"), "reference")
     with open(os.path.join(rig.folder, "saved", "rootfs-diff.tar"), "wb") as out:
         out.write(tar_of([File("changed", "while it was away\n")]))
     create(rig, checkpoint={"annotations": {"key": "RestoreFromPath", "value": folder}})
