@@ -7,6 +7,7 @@
 #include "ctr/client.h"
 #include "ctr/commands.h"
 #include "ctr/output.h"
+#include "ctrd/events/v1/replay.grpc.pb.h"
 #include "events/container.pb.h"
 #include "events/content.pb.h"
 #include "events/image.pb.h"
@@ -20,6 +21,7 @@ namespace ctrd::ctr {
 namespace {
 
 namespace api = containerd::services::events::v1;
+namespace replay = ::ctrd::events::v1;
 
 // The linker keeps, and the pool knows, only what is referred to.
 void KnowEvents() {
@@ -43,18 +45,50 @@ std::string PayloadOf(const google::protobuf::Any& event) {
   return message->ParseFromString(event.value()) ? Dump(ToJson(*message)) : Dump(ToJson(event));
 }
 
+std::string LineOf(const containerd::types::Envelope& envelope) {
+  return fmt::format("{} {} {} {}", GoTime(envelope.timestamp()), envelope.namespace_(),
+                     envelope.topic(), PayloadOf(envelope.event()));
+}
+
+void PrintNow(const std::string& line) {
+  PrintLine(line);
+  std::fflush(stdout);
+}
+
+// Every line begins with the cursor to go on from: docs/api/event-replay.md.
+absl::Status Replay(const Client& client, Invocation& invocation) {
+  const std::string since = invocation.Text("since");
+  replay::ReadRequest request;
+  request.set_after(since == "oldest" ? "" : since);
+  request.set_follow(!invocation.Switch("no-follow"));
+  for (const std::string& filter : invocation.arguments()) request.add_filters(filter);
+  return client.Stream(
+      &replay::Replay::Stub::Read, request, [](const replay::ReadResponse& response) {
+        if (response.has_gap()) {
+          PrintNow(fmt::format("{} gap {}", response.cursor(), response.gap().events()));
+        } else if (response.has_envelope()) {
+          PrintNow(fmt::format("{} {}", response.cursor(), LineOf(response.envelope())));
+        } else {
+          PrintNow(response.cursor());
+        }
+        return absl::OkStatus();
+      });
+}
+
 absl::Status Follow(Invocation& invocation) {
   KnowEvents();
   ASSIGN_OR_RETURN(Client client, Client::Connect(invocation));
+  if (!invocation.Text("since").empty()) return Replay(client, invocation);
+  if (invocation.Switch("no-follow")) {
+    return absl::InvalidArgumentError("--no-follow needs --since");
+  }
   api::SubscribeRequest request;
   for (const std::string& filter : invocation.arguments()) request.add_filters(filter);
-  return client.Stream(
-      &api::Events::Stub::Subscribe, request, [](const containerd::types::Envelope& envelope) {
-        PrintLine(fmt::format("{} {} {} {}", GoTime(envelope.timestamp()), envelope.namespace_(),
-                              envelope.topic(), PayloadOf(envelope.event())));
-        std::fflush(stdout);
-        return absl::OkStatus();
-      });
+  return client.Stream(&api::Events::Stub::Subscribe, request,
+                       [](const containerd::types::Envelope& envelope) {
+                         PrintNow(LineOf(envelope));
+                         return absl::OkStatus();
+                       });
 }
 
 }  // namespace
@@ -63,6 +97,11 @@ Command EventsCommand() {
   return {.names = "events,event",
           .summary = "print events as they happen",
           .arguments = "[<filter>, ...]",
+          .description =
+              "With --since, from the daemon's log (this daemon only): each line begins with "
+              "the cursor to go on from.",
+          .flags = {{FlagKind::kText, "since", "a cursor, \"oldest\" or \"end\""},
+                    {FlagKind::kSwitch, "no-follow", "end with the events that there are"}},
           .action = Follow};
 }
 
