@@ -47,10 +47,8 @@ set(CTRD_SANITIZE_OPTIONS "")
 if(CTRD_SANITIZE)
   set(CTRD_SANITIZE_OPTIONS -fsanitize=${CTRD_SANITIZE} -fno-omit-frame-pointer -O0 -U_FORTIFY_SOURCE)
   if(CTRD_SANITIZE MATCHES "undefined")
-    # An illegal instruction, which AddressSanitizer reports with its line: the other's own reports go to stderr only
-    # when the two are together, and a shim's leads nowhere.
     list(APPEND CTRD_SANITIZE_OPTIONS -fno-sanitize=null,alignment,object-size,vptr,pointer-overflow
-         -fsanitize-undefined-trap-on-error)
+         -fno-sanitize-recover=undefined)
   endif()
   if(CTRD_SANITIZE MATCHES "thread")
     # Protobuf's maps are larger where they see this macro, and what the system has was compiled without. The other

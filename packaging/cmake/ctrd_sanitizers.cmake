@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the presets asan and tsan need beside the compiler's flag.
 
+if(CTRD_SANITIZE MATCHES "undefined")
+  add_library(ubsan_reports STATIC "${PROJECT_SOURCE_DIR}/packaging/sanitizers/ubsan_reports.cc")
+  target_link_libraries(dep_absl INTERFACE ubsan_reports)
+  target_link_options(dep_absl INTERFACE "LINKER:--undefined=ctrd_ubsan_reports")
+endif()
+
 if(CTRD_SANITIZE MATCHES "thread")
   # The system's Abseil is not instrumented: packaging/sanitizers/tsan_mutex.cc speaks for its mutexes.
   set(folder "${PROJECT_SOURCE_DIR}/packaging/sanitizers")
