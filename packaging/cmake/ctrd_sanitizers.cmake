@@ -30,6 +30,7 @@ set(CTRD_APART
   daemon/metadata/container_store.cc
   daemon/metadata/image_records.cc
   daemon/metadata/sandbox_store.cc
+  daemon/mounts/make_directory.cc
   daemon/restart/restart_policy.cc
   daemon/services  # In each, `api` is another namespace.
   images/archive/tar_writer.cc
@@ -44,11 +45,13 @@ set(CTRD_APART
   runtime/shim/container_exec.cc
   runtime/shim/delete_command.cc
   runtime/shim/exit_record.cc
+  runtime/shim/runtime_state.cc
   runtime/shim/sandbox_service.cc
   runtime/shim/shim_socket.cc
   runtime/shim/start_command.cc
   runtime/supervisor/operations.cc
-  runtime/supervisor/sandbox_supervisor.cc)
+  runtime/supervisor/sandbox_supervisor.cc
+  runtime/supervisor/shim_address.cc)
 
 function(ctrd_unite_sources library)
   file(RELATIVE_PATH folder "${PROJECT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}")
