@@ -7,6 +7,7 @@
 #   make bench   side by side with Debian's containerd (needs root)
 #   make fuzz    the fuzzers, FUZZ_SECONDS each (600), with a new seed
 #   make soak    20,000 cycles with random kills, 1,000 containers and a restart (needs root)
+#   make sanitize  more of it under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer (needs root)
 #   make package a .deb in build/release
 #   make clean   removes build/
 #
@@ -21,7 +22,7 @@ INSTALL := true
 endif
 export CTEST_PARALLEL_LEVEL ?= $(JOBS)
 
-.PHONY: build all run test bench fuzz soak package clean
+.PHONY: build all run test bench fuzz sanitize soak package clean
 .NOTPARALLEL:
 
 build: $(BUILD)/build.ninja
@@ -38,9 +39,15 @@ run: build
 	$(INSTALL) run
 	packaging/demo/run.sh $(BUILD)/bin
 
+# The daemon and the shim once more, with sanitizers; what is generated comes from the release by way of ccache.
+SANITIZERS := asan tsan
+sanitized_builds = $(foreach preset,$(SANITIZERS),\
+  cmake --preset $(preset) > /dev/null && cmake --build --preset $(preset) --parallel $(JOBS) --target $(1) &&) true
+
 test: all
 	$(INSTALL) run test
 	packaging/fetch-vm-kernel.sh build/vm-kernel || echo "the tests in a virtual machine will be skipped"
+	$(if $(filter $(PRESET),$(SANITIZERS)),,$(call sanitized_builds,sanitized))
 	cd $(BUILD) && ctest --output-on-failure --no-label-summary
 
 bench: build
@@ -54,6 +61,14 @@ fuzz: $(BUILD)/build.ninja
 	cmake --build --preset $(PRESET) --parallel $(JOBS) --target fuzzers
 	cd $(BUILD)/fuzz && ls | grep '_fuzz$$' | \
 	  xargs -P $(JOBS) -I FUZZER ./FUZZER --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
+sanitize: build
+	cmake --build --preset $(PRESET) --parallel $(JOBS) --target task_load call call_protoset
+	$(INSTALL) run test
+	$(call sanitized_builds,sanitized_all)
+	for preset in $(SANITIZERS); do \
+	  python3 tests/sanitized/sanitized.py --all --build-dir build/$$preset --clients $(BUILD)/bin || failed=1; \
+	done; test -z "$$failed"
 
 soak: build
 	cmake --build --preset $(PRESET) --parallel $(JOBS) --target task_load
