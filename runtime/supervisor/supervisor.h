@@ -207,9 +207,10 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   Reached Reach(const TaskPtr& task);  // Connects, if it is not.
   void AdoptOne(const TaskPtr& task);
   absl::Status FindShimOf(Task& task);
-  // Asks for the state of a task that is adopted or in quarantine, and goes on with Answered, which
-  // is told since when.
-  void AskForState(const TaskPtr& task, absl::Time deadline);
+  // Asks for the state of a task that the caller owns, which then is Answered's, or of one in
+  // quarantine, which Answered takes if nobody else has by then. It is told since when.
+  enum class Asker { kOwner, kNobody };
+  void AskForState(const TaskPtr& task, Asker asker, absl::Time deadline);
   void Answered(const TaskPtr& task, const absl::StatusOr<std::string>& state, absl::Time since);
   void GoLive(const TaskPtr& task);
   // The caller owns the task. `again`: it was in quarantine until a moment ago.

@@ -63,7 +63,7 @@ void Supervisor::AdoptOne(const TaskPtr& task) {
     base::LogWarn("log of a shim is lost", {{"id", task->bundle.id}, {"error", log.status()}});
   }
   if (reached == Reached::kNoAnswer) return Quarantine(task, kNotReached, false);
-  AskForState(task, absl::Now() + timeouts_.shim_load);
+  AskForState(task, Asker::kOwner, absl::Now() + timeouts_.shim_load);
 }
 
 Supervisor::Reached Supervisor::Reach(const TaskPtr& task) {
@@ -79,7 +79,9 @@ Supervisor::Reached Supervisor::Reach(const TaskPtr& task) {
 }
 
 // One question at a time: a shim that never reads must not make us keep ever more of them.
-void Supervisor::AskForState(const TaskPtr& task, absl::Time deadline) {
+void Supervisor::AskForState(const TaskPtr& task, Asker asker, absl::Time deadline) {
+  // Before the line below: else an answer that comes in between would leave the task to nobody.
+  if (asker == Asker::kOwner) task->owner_asked = true;
   if (task->asked.exchange(true)) return;
   task->shim()->Call(
       "State", ProcessRequest(task->bundle.id, ""), deadline,
@@ -95,12 +97,12 @@ void Supervisor::AskForState(const TaskPtr& task, absl::Time deadline) {
 
 void Supervisor::Answered(const TaskPtr& task, const absl::StatusOr<std::string>& state,
                           absl::Time since) {
+  const bool owned = task->owner_asked.exchange(false);
   const auto stage = table_.StageOf(task);
   if (stopping_ || !stage || *stage == TaskTable::Stage::kLive) return;
-  // The task is ours while it is adopted, or when its connection is made again; out of quarantine
-  // others may take it.
+  // Who found its connection broken may be burying it at this moment.
   const bool quarantined = *stage == TaskTable::Stage::kQuarantined;
-  if (quarantined && !table_.TryBeginEnd(task)) return;
+  if (!owned && !(quarantined && table_.TryBeginEnd(task))) return;
   const base::LogFields fields = {{"id", task->bundle.id},
                                   {"namespace", task->bundle.namespace_name},
                                   {"error", state.status()}};
@@ -175,7 +177,7 @@ void Supervisor::Enquarantined(const TaskPtr& task, std::string_view why) {
                                               {"namespace", task->bundle.namespace_name},
                                               {"why", fmt::format("it {}", why)}});
   // Who does not answer now may any time later; who answers nonsense is given time.
-  if (why == kDoesNotAnswer) AskForState(task, absl::InfiniteFuture());
+  if (why == kDoesNotAnswer) AskForState(task, Asker::kNobody, absl::InfiniteFuture());
   ProbeLater(task, timeouts_.probe);
 }
 
@@ -197,7 +199,7 @@ void Supervisor::Probe(const TaskPtr& task, absl::Duration delay) {
   if (*stage != TaskTable::Stage::kQuarantined) return;  // Somebody looks at it right now.
   switch (Reach(task)) {
     case Reached::kYes:
-      return AskForState(task, absl::InfiniteFuture());
+      return AskForState(task, Asker::kNobody, absl::InfiniteFuture());
     case Reached::kNoAnswer:
       return;
     case Reached::kNobody:

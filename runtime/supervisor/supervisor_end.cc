@@ -170,7 +170,7 @@ void Supervisor::ShimClosed(const TaskPtr& task) {
   // A connection may break without the shim: killing its container for that would be our fault.
   switch (Reach(task)) {
     case Reached::kYes:
-      return AskForState(task, absl::Now() + timeouts_.shim_load);
+      return AskForState(task, Asker::kOwner, absl::Now() + timeouts_.shim_load);
     case Reached::kNoAnswer:
       return Quarantine(task, kNotReached, false);
     case Reached::kNobody:

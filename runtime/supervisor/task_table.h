@@ -43,8 +43,9 @@ struct Task {
   bool sandboxed = false;  // Lives in the shim of a sandbox, which others end.
   std::unique_ptr<ShimLog> log;
   TaskWaits waits;
-  std::atomic<bool> suspected = false;  // It is being found out whether its shim answers at all.
-  std::atomic<bool> asked = false;      // For its state, by the supervisor itself.
+  std::atomic<bool> suspected = false;    // It is being found out whether its shim answers at all.
+  std::atomic<bool> asked = false;        // For its state, by the supervisor itself.
+  std::atomic<bool> owner_asked = false;  // And whoever owns the task waits for the answer.
 
   // The connection to its shim; null before there was one. A new one takes the place of one that
   // broke while the shim lived on.
