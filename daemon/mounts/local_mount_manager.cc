@@ -145,9 +145,12 @@ absl::StatusOr<Activation> LocalMountManager::Activate(const Context& context,
   // What is held stays half made on disk: the next start takes it away.
   if (!options.held) RETURN_IF_ERROR(WriteRecord(id, record));
   std::move(undo).Cancel();  // Past this line it exists.
+  Activation made = record.activation;
+  // Later nobody is told more than after a restart.
+  for (ActiveMount& mount : record.activation.active) mount.mount = {.type = mount.mount.type};
   const std::scoped_lock lock(mutex_);
   entries_.at(Key(record.namespace_name, record.activation.name)).record = record;
-  return record.activation;
+  return made;
 }
 
 // Fills `activation` as far as it comes.

@@ -177,6 +177,8 @@ TEST_F(LocalMountManagerTest, ActivationsOutliveTheManager) {
   const base::Context leased = context_.WithLease("l");
   ASSERT_OK_AND_ASSIGN(const Activation made, manager_->Activate(leased, "n", Templates(),
                                                                  {.labels = {{"key", "value"}}}));
+  ASSERT_OK_AND_ASSIGN(const Activation before, manager_->Info(context_, "n"));
+  EXPECT_EQ(before.active[1].mount.source, "");
   Open();
   ASSERT_OK_AND_ASSIGN(const Activation found, manager_->Info(context_, "n"));
   EXPECT_EQ(found.system, made.system);
@@ -287,8 +289,7 @@ TEST_F(LocalMountManagerTest, ErofsImagesNeedNoLoopOption) {
     GTEST_SKIP() << "needs mkfs.erofs and loop devices";
   }
   ASSERT_EQ(
-      std::system(("mkfs.erofs " + root_ + "/a.erofs " + root_ + "/a >/dev/null 2>&1").c_str()),
-      0);
+      std::system(("mkfs.erofs " + root_ + "/a.erofs " + root_ + "/a >/dev/null 2>&1").c_str()), 0);
   const auto activation = Activate("n", {{"erofs", root_ + "/a.erofs", "", {"ro"}},
                                          {"format/bind", "{{ mount 0 }}", "", {"rbind", "ro"}}});
   if (!activation.ok() &&
