@@ -171,8 +171,8 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   // The mounts that the shim is to make for `request`; what it cannot make is active after this.
   absl::StatusOr<base::Mounts> ActivateRootfs(const base::Context& context,
                                               const CreateTask& request, const Task& task);
-  // If it is this task's.
-  void DeactivateRootfs(const Task& task);
+  bool HasActiveMounts(const Task& task) const;
+  void DeactivateRootfs(const Task& task);  // If there is something of this task.
 
   // supervisor_end.cc
   void FinishDelete(const TaskPtr& task, const absl::StatusOr<std::string>& answer,

@@ -75,10 +75,13 @@ void Supervisor::FinishDelete(const TaskPtr& task, const absl::StatusOr<std::str
     if (task->shim()->closed()) queue_.Post([this, task] { ShimClosed(task); });
     return operation.End(base::Annotate(answer.status(), "failed to delete task"));
   }
-  if (answer.ok() && DeletesCompletely(task->binary)) return Retire(task, answer, operation);
+  const bool deleted = answer.ok() && DeletesCompletely(task->binary);
+  // Below a root file system that is still mounted nothing can be given back: then all is waited
+  // for.
+  if (deleted && !HasActiveMounts(*task)) return Retire(task, answer, operation);
   operation.Stage("shim to leave");
   ShutDownShim(*task);
-  if (!task->binary.empty()) {
+  if (!task->binary.empty() && !deleted) {
     operation.Stage(fmt::format("'{} delete'", task->binary));
     (void)commands_.Delete(task->binary, task->bundle, absl::Now() + timeouts_.shim_cleanup);
   }

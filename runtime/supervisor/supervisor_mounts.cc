@@ -38,13 +38,18 @@ absl::StatusOr<base::Mounts> Supervisor::ActivateRootfs(const base::Context& con
   return std::move(activation->system);
 }
 
-void Supervisor::DeactivateRootfs(const Task& task) {
-  if (options_.mounts == nullptr) return;
-  const base::Context context(task.bundle.namespace_name);
-  const auto activation = options_.mounts->Info(context, task.bundle.id);
-  if (!activation.ok()) return;  // The usual case: there is none.
+bool Supervisor::HasActiveMounts(const Task& task) const {
+  if (options_.mounts == nullptr) return false;
+  const auto activation =
+      options_.mounts->Info(base::Context(task.bundle.namespace_name), task.bundle.id);
+  if (!activation.ok()) return false;  // The usual case.
   const auto label = activation->labels.find(kContainerLabel);
-  if (label == activation->labels.end() || label->second != task.bundle.id) return;
+  return label != activation->labels.end() && label->second == task.bundle.id;
+}
+
+void Supervisor::DeactivateRootfs(const Task& task) {
+  if (!HasActiveMounts(task)) return;
+  const base::Context context(task.bundle.namespace_name);
   if (const absl::Status status = options_.mounts->Deactivate(context, task.bundle.id);
       !status.ok()) {
     base::LogWarn("mounts of a root file system stay", {{"id", task.bundle.id}, {"error", status}});
