@@ -101,7 +101,6 @@ void Supervisor::Retire(const TaskPtr& task, const absl::StatusOr<std::string>& 
   if (!told.ok()) AwaitLeft(*task, told, deadline);  // Found by its bundle until it is gone.
   operation.Stage("removal of the bundle");
   auto hidden = bundles_.Hide(task->bundle);
-  DeactivateRootfs(*task);  // The shim has unmounted what was over it.
   table_.Retire(task);
   task->waits.End(ttrpc::ClosedError());
   leaving_.Post([this, task, told, deadline, hidden = std::move(hidden)] {
