@@ -52,9 +52,14 @@ class Scene:
         return os.listdir(os.path.join(self.daemon.state, "io.containerd.mount-manager.v1.bolt", "t"))
 
     def nothing_left(self, when):
-        files = [machine.read(path).decode().strip() for path in glob.glob("/sys/block/loop*/loop/backing_file")]
-        left = self.mounted() + self.targets() + [path for path in files if path.startswith(self.folder)]
+        left = self.mounted() + self.targets()
         self.expect(not left, "nothing is left %s: %s" % (when, left))
+        # The kernel lets go of a device with the last file system over it, which may end with the shim's process.
+        machine.wait_until("loop devices to go " + when, lambda: not self.devices())
+
+    def devices(self):
+        files = [machine.read(path).decode().strip() for path in glob.glob("/sys/block/loop*/loop/backing_file")]
+        return [path for path in files if path.startswith(self.folder)]
 
 
 def disk_image(folder):
