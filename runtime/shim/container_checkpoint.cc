@@ -73,6 +73,7 @@ Async<absl::Status> Container::Restore(Ptr self) {
     co_return status;
   }
   self->WatchInit(self);
+  self->WatchCgroup(self);
   co_return status;
 }
 

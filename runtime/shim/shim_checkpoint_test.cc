@@ -41,6 +41,9 @@ TEST_F(ShimCheckpointTest, AContainerGoesToDiskAndComesBack) {
   EXPECT_GT(started.pid(), 0u);
   ASSERT_OK_AND_ASSIGN(const auto state, State("ck-round"));
   EXPECT_EQ(state.status(), ::containerd::v1::types::RUNNING);
+  task::StatsRequest statistics;
+  statistics.set_id("ck-round");
+  EXPECT_THAT(Call<task::StatsResponse>("Stats", statistics), IsOk());
   ASSERT_THAT(Kill("ck-round", SIGKILL), IsOk());
   ASSERT_OK_AND_ASSIGN(const auto exit, Wait("ck-round"));
   EXPECT_EQ(exit.exit_status(), 137u);
