@@ -110,6 +110,13 @@ TEST_F(TtrpcFaultTest, ClientIgnoresAnswersThatNobodyWaitsFor) {
   ExpectClientWorks(peer);
 }
 
+TEST_F(TtrpcFaultTest, ClientDoesNotWaitForTheEndOfAnEndlessAnswerToNothing) {
+  Peer peer = ServerPeer();
+  peer.Write(Peer::Header(0xffffffff, 1, kResponse) + std::string(1000, 'x'));
+  EXPECT_FALSE(peer.Read().has_value());
+  EXPECT_EQ(Call().get().status(), ClosedError());
+}
+
 TEST_F(TtrpcFaultTest, ClientEndsACallThatGetsAStreamAndOnlyThat) {
   Peer peer = ServerPeer();
   auto first = Call(), second = Call();
