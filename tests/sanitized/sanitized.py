@@ -64,6 +64,8 @@ class Watched:
         self.reports = os.path.join(folder, "reports")
         os.makedirs(self.reports)
         self.environment = dict(os.environ, **sanitizer_options(os.path.join(self.reports, "report")))
+        if kind == "tsan":  # It does not see what orders gRPC's threads: suites that know both protocols play ttrpc.
+            self.environment["GTEST_FILTER"] = "-*/grpc"
         self.failures = []
 
     def take_reports(self):
