@@ -94,6 +94,8 @@ absl::StatusOr<std::string> Supervisor::CreateShimAndTask(const base::Context& c
     // A socket that is not there does not mean that the container is not there.
     if (!absl::IsDeadlineExceeded(status)) status = AsUnknown(status);
   }
+  // Here, not where it is read: a restart writes nothing for each task that it finds.
+  if (status.ok()) status = AsUnknown(WriteEndpoint(task->bundle.path, task->endpoint));
   status = base::Annotate(status, "failed to start shim");
   operation.Stage("features of the runtime");
   if (status.ok()) status = CheckFeatures(context, request);
@@ -149,7 +151,7 @@ absl::Status Supervisor::ConnectShim(const TaskPtr& task, absl::Time deadline) {
       if (const auto closed = weak.lock()) ShimClosed(closed);
     });
   });
-  return AsUnknown(WriteEndpoint(task->bundle.path, task->endpoint));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Supervisor::CreateInShim(const base::Context& context,
