@@ -121,7 +121,9 @@ def life(s, docker, run):
 
 def limits(docker, run):
     docker("out of memory", "run", "--name", "fat", "--memory", "16m", "--memory-swap", "16m", *run, "tail", "/dev/zero")
-    docker("it is known", "inspect", "-f", "{{.State.ExitCode}} {{.State.OOMKilled}}", "fat")
+    docker("its status", "inspect", "-f", "{{.State.ExitCode}}", "fat")
+    if docker.s.combination.shim == "ours":  # Debian's shim may lose the event when the cgroup goes first.
+        machine.wait_until("Docker to know why", lambda: docker.state("fat", "OOMKilled") == "true")
     docker("rm of it", "rm", "fat")
     docker("too many processes", "run", "--rm", "--pids-limit", "4", *run, "sh", "-c",
            "for i in 1 2 3 4 5 6; do sleep 1 & done")
