@@ -214,7 +214,11 @@ def killed_at(where, calls, number):
     finally:
         killed = not machine.alive(pid)
         tracer.terminate()
-        tracer.wait()
+        try:
+            tracer.wait(5)
+        except subprocess.TimeoutExpired:  # It may wait for good for a thread that was killed as it stopped.
+            tracer.kill()
+            tracer.wait()
     if killed:
         where.session.daemon.process.wait()
         where.session.daemon.start(60)
