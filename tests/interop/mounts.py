@@ -89,7 +89,9 @@ def layered(s, image, name):
 def service(s, image):
     plain = s.call("Mounts/Activate", name="plain", mounts=[{"type": "bind", "source": "/", "options": ["rbind"]}])
     s.expect((plain.code, plain.err.strip()) == (12, "not implemented"), "plain mounts are the client's: %s" % plain)
-    made = s.call("Mounts/Activate", name="a", mounts=layered(s, image, "a"), labels={"key": "one", "value": "two"})
+    s.ctr("leases", "create", "--id", "look")  # Else a collection may come at any time.
+    made = s.call("Mounts/Activate", lease="look", name="a", mounts=layered(s, image, "a"),
+                  labels={"key": "one", "value": "two"})
     s.expect(made.code == 0 and "active {" in made.out and "system {" in made.out, "Activate: %s" % made)
     s.expect("X-containerd" not in made.out and "{{" not in made.out, "nothing of the manager's words is left: %s" % made)
     again = s.call("Mounts/Activate", name="a", mounts=layered(s, image, "a"))
@@ -102,9 +104,11 @@ def service(s, image):
     s.expect((missing.code, missing.err.strip()) == (5, 'mount "b": not found'), "Deactivate of none: %s" % missing)
     s.expect(len(s.mounted()) == 1, "one mount is active")
     # Neither leased nor labelled: the next collection takes it.
-    lease = s.ctr("leases", "create").strip()
-    s.ctr("leases", "rm", "--sync", lease)
-    s.expect(s.call("Mounts/Info", name="a").code == 5 and not s.mounted(), "the collector takes what nobody refers to")
+    s.expect(s.call("Mounts/Activate", name="loose", mounts=layered(s, image, "loose")).code == 0, "without a lease")
+    s.ctr("leases", "rm", "--sync", "look")
+    for name in ("a", "loose"):
+        s.expect(s.call("Mounts/Info", name=name).code == 5, "the collector takes what nobody refers to")
+    s.expect(not s.mounted(), "and unmounts it")
     outside = layered(s, image, "x")
     outside[1]["options"][0] = "X-containerd.mkdir.path=/tmp/ctrd-not-below-the-root"
     refused = s.call("Mounts/Activate", name="x", mounts=outside)
