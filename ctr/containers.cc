@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/identifiers.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "ctr/checkpoint.h"
 #include "ctr/cli/table.h"
@@ -86,7 +87,7 @@ absl::Status Info(Invocation& invocation) {
   if (invocation.Argument(0).empty()) return base::InvalidArgument("container id must be provided");
   ASSIGN_OR_RETURN(Client client, Client::Connect(invocation));
   ASSIGN_OR_RETURN(const api::Container container, GetContainer(client, invocation.Argument(0)));
-  Json spec = Json::parse(container.spec().value(), nullptr, /*allow_exceptions=*/false);
+  Json spec = base::ParseJson<Json>(container.spec().value());
   if (spec.is_discarded()) spec = AnyToJson(container.spec());
   PrintJson(invocation.Switch("spec") ? spec : Describe(container, spec));
   return absl::OkStatus();

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "base/json.h"
 #include "ctr/client.h"
 #include "ctr/commands.h"
 #include "ctr/output.h"
@@ -39,10 +40,11 @@ std::string PayloadOf(const google::protobuf::Any& event) {
   const auto* descriptor =
       google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
           type.substr(type.rfind('/') + 1));
-  if (descriptor == nullptr) return Dump(ToJson(event));
+  if (descriptor == nullptr) return base::DumpJson(ToJson(event));
   const std::unique_ptr<google::protobuf::Message> message(
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
-  return message->ParseFromString(event.value()) ? Dump(ToJson(*message)) : Dump(ToJson(event));
+  return message->ParseFromString(event.value()) ? base::DumpJson(ToJson(*message))
+                                                 : base::DumpJson(ToJson(event));
 }
 
 std::string LineOf(const containerd::types::Envelope& envelope) {

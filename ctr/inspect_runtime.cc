@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/identifiers.h"
+#include "base/json.h"
 #include "ctr/client.h"
 #include "ctr/commands.h"
 #include "ctr/container_flags.h"
@@ -17,7 +18,7 @@ using containerd::types::RuntimeInfo;
 // What is in an Any that this program knows to read, else null.
 Json Decoded(const google::protobuf::Any& any) {
   if (any.type_url().ends_with("runtime-spec/1/features/Features")) {
-    Json features = Json::parse(any.value(), nullptr, /*allow_exceptions=*/false);
+    Json features = base::ParseJson<Json>(any.value());
     return features.is_discarded() ? Json(nullptr) : features;
   }
   containerd::runc::v1::Options options;

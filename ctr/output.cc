@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/identifiers.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "base/time.h"
 #include "fmt/format.h"
@@ -186,28 +187,7 @@ Json ToJson(const Message& message) {
   return object;
 }
 
-std::string Dump(const Json& json, int indent) {
-  const std::string plain = json.dump(indent, ' ', false, Json::error_handler_t::replace);
-  std::string escaped;
-  for (char c : plain) {  // As Go's encoder does.
-    switch (c) {
-      case '<':
-        escaped += "\\u003c";
-        break;
-      case '>':
-        escaped += "\\u003e";
-        break;
-      case '&':
-        escaped += "\\u0026";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
-}
-
-void PrintJson(const Json& json) { PrintLine(Dump(json, 4)); }
+void PrintJson(const Json& json) { PrintLine(base::DumpJson(json, 4)); }
 
 void Print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 

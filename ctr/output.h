@@ -40,7 +40,6 @@ std::string JoinLabels(const Map& labels, std::string_view none = "-") {
 
 // The fields of `message` that are set, by the names of the .proto file.
 Json ToJson(const google::protobuf::Message& message);
-std::string Dump(const Json& json, int indent = -1);
 void PrintJson(const Json& json);  // Four blanks deep, with a line feed.
 
 void Print(std::string_view text);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/json.h"
 #include "events/task.pb.h"
 
 namespace ctrd::ctr {
@@ -42,7 +43,7 @@ TEST(OutputTest, MessagesShowWhatIsSetInTheOrderOfTheirFields) {
   event.set_exit_status(7);
   event.mutable_exited_at()->set_seconds(1795322491);
   EXPECT_EQ(
-      Dump(ToJson(event)),
+      base::DumpJson(ToJson(event)),
       R"({"container_id":"c\u003c1\u003e","exit_status":7,"exited_at":"2026-11-22T04:41:31Z"})");
 }
 

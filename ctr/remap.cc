@@ -10,6 +10,7 @@
 
 #include "base/digest.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/mount.h"
 #include "ctr/output.h"
 #include "services/snapshots/v1/snapshots.grpc.pb.h"
@@ -136,7 +137,7 @@ absl::StatusOr<std::string> RemappedSnapshot(const Client& client, const std::st
                                              const std::string& parent, const IdMaps& maps) {
   const Json identity{
       {"Parent", parent}, {"UidMap", ToJson(maps.uids)}, {"GidMap", ToJson(maps.gids)}};
-  const std::string name = base::Digest::Of(Dump(identity)).text();
+  const std::string name = base::Digest::Of(base::DumpJson(identity)).text();
   api::StatSnapshotRequest stat;
   stat.set_snapshotter(snapshotter);
   stat.set_key(name);

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/identifiers.h"
+#include "base/json.h"
 #include "ctr/checkpoint.h"
 #include "ctr/client.h"
 #include "ctr/container_create.h"
@@ -84,7 +85,7 @@ absl::Status RestoreRuntime(const Client& client, const Checkpoint& checkpoint,
 
 // The stored specification without what would act on the host by itself.
 absl::StatusOr<std::string> CheckedSpec(const std::string& stored) {
-  Json spec = Json::parse(stored, nullptr, /*allow_exceptions=*/false);
+  Json spec = base::ParseJson<Json>(stored);
   if (!spec.is_object()) return base::Unknown("the checkpoint's specification is no JSON object");
   if (spec.contains("hooks")) {
     return base::InvalidArgument("the checkpoint's specification runs hooks on the host");
@@ -101,7 +102,7 @@ absl::StatusOr<std::string> CheckedSpec(const std::string& stored) {
     }
     *annotations = std::move(kept);
   }
-  return Dump(spec);
+  return base::DumpJson(spec);
 }
 
 absl::Status RestoreSpec(const Client& client, const Checkpoint& checkpoint,

@@ -5,6 +5,7 @@
 #include "absl/time/clock.h"
 #include "base/digest.h"
 #include "base/event_loop.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "ctr/commands.h"
 #include "ctr/flag_values.h"
@@ -127,7 +128,7 @@ absl::StatusOr<std::string> ProcessOf(const Invocation& invocation) {
                {"cwd", invocation.Text("cwd").empty() ? "/" : invocation.Text("cwd")},
                {"noNewPrivileges", true}};
   if (invocation.Switch("tty")) process["terminal"] = true;
-  return Dump(process);
+  return base::DumpJson(process);
 }
 
 // Copies the streams until the process ends; its status becomes ours.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctr/task_metrics.h"
 
+#include "base/json.h"
 #include "base/status.h"
 #include "cgroups/v1/metrics.pb.h"
 #include "cgroups/v2/metrics.pb.h"
@@ -57,7 +58,7 @@ template <typename Metrics>
 absl::Status PrintAs(const containerd::types::Metric& metric, const Metrics& metrics,
                      const std::string& format) {
   if (format == "json") {
-    PrintLine(Dump(ToJson(metrics), 2));
+    PrintLine(base::DumpJson(ToJson(metrics), 2));
     return absl::OkStatus();
   }
   if (format != "table") return base::Unknown("format {} not recognized", format);

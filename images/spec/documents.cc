@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "images/spec/media_types.h"
 #include "nlohmann/json.hpp"
@@ -143,7 +144,7 @@ absl::StatusOr<json> ParseDocument(std::string_view text, std::string_view what)
   if (text.size() > static_cast<size_t>(kMaxDocumentBytes)) {
     return base::InvalidArgument("{} of {} bytes is too large", what, text.size());
   }
-  json document = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  json document = base::ParseJson(text);
   if (document.is_discarded() || !document.is_object()) {
     return base::InvalidArgument("{} is not a JSON object", what);
   }
@@ -196,11 +197,6 @@ ordered_json ToJson(const std::vector<Descriptor>& list) {
   ordered_json out = ordered_json::array();
   for (const Descriptor& descriptor : list) out.push_back(ToJson(descriptor));
   return out;
-}
-
-std::string Dump(const ordered_json& document) {
-  // Bytes that are no UTF-8 cannot come out of a JSON parser, but may come from a name.
-  return document.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -261,7 +257,7 @@ absl::StatusOr<ImageConfig> ParseImageConfig(std::string_view text) {
 }
 
 absl::StatusOr<std::vector<DockerArchiveEntry>> ParseDockerArchive(std::string_view text) {
-  const json document = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const json document = base::ParseJson(text);
   if (!document.is_array()) return base::InvalidArgument("manifest.json is not a JSON array");
   std::vector<DockerArchiveEntry> entries;
   for (const json& element : document) {
@@ -281,7 +277,7 @@ std::string SerializeDockerArchive(const std::vector<DockerArchiveEntry>& entrie
     out.push_back(
         {{"Config", entry.config}, {"RepoTags", entry.repo_tags}, {"Layers", entry.layers}});
   }
-  return Dump(out);
+  return base::DumpJson(out);
 }
 
 absl::StatusOr<std::string> ParseLayoutVersion(std::string_view text) {
@@ -300,7 +296,7 @@ std::string SerializeManifest(const Manifest& manifest) {
   out["config"] = ToJson(manifest.config);
   out["layers"] = ToJson(manifest.layers);
   if (!manifest.annotations.empty()) out["annotations"] = manifest.annotations;
-  return Dump(out);
+  return base::DumpJson(out);
 }
 
 std::string SerializeIndex(const Index& index) {
@@ -308,10 +304,12 @@ std::string SerializeIndex(const Index& index) {
   if (!index.media_type.empty()) out["mediaType"] = index.media_type;
   out["manifests"] = ToJson(index.manifests);
   if (!index.annotations.empty()) out["annotations"] = index.annotations;
-  return Dump(out);
+  return base::DumpJson(out);
 }
 
-std::string SerializeDescriptor(const Descriptor& descriptor) { return Dump(ToJson(descriptor)); }
+std::string SerializeDescriptor(const Descriptor& descriptor) {
+  return base::DumpJson(ToJson(descriptor));
+}
 
 absl::StatusOr<std::vector<Descriptor>> ChildrenOf(const Descriptor& parent,
                                                    std::string_view text) {
