@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "runtime/spec/spec_json.h"
 
@@ -11,47 +12,30 @@ namespace ctrd::runtime {
 namespace {
 
 constexpr std::array<const char*, 3> kGrantedSets = {"bounding", "effective", "permitted"};
+const Json::json_pointer kTerminal("/process/terminal");
+const Json::json_pointer kRootPath = Json::json_pointer() / "root" / "path";
+const Json::json_pointer kMountLabel("/linux/mountLabel");
+const Json::json_pointer kBoundingSet("/process/capabilities/bounding");
 
-// A list at `key`, made if it is not there (or is null, as some writers leave it).
+// An object at `key`, made if it is not there.
+Json& Object(Json& object, const char* key) {
+  Json& value = object[key];
+  if (value.is_null()) value = Json::object();
+  return value;
+}
+
+// A list at `key`, made if it is not there.
 Json& List(Json& object, const char* key) {
   Json& list = object[key];
-  if (!list.is_array()) list = Json::array();
+  if (list.is_null()) list = Json::array();
   return list;
 }
 
 std::vector<std::string> Strings(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_array()) return {};
-  std::vector<std::string> strings;
-  for (const Json& element : *found) {
-    if (element.is_string()) strings.push_back(element.get<std::string>());
-  }
-  return strings;
+  return object.value(key, std::vector<std::string>());
 }
 
 std::string_view KeyOf(std::string_view entry) { return entry.substr(0, entry.find('=')); }
-
-// Go's encoder writes these characters as escapes; they occur only inside of strings.
-std::string EscapeMarkup(const std::string& json) {
-  std::string escaped;
-  escaped.reserve(json.size());
-  for (char c : json) {
-    if (c == '<') {
-      escaped += "\\u003c";
-    } else if (c == '>') {
-      escaped += "\\u003e";
-    } else if (c == '&') {
-      escaped += "\\u0026";
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
-}
-
-std::string Dump(const Json& json, int indent) {
-  return EscapeMarkup(json.dump(indent, ' ', false, Json::error_handler_t::replace));
-}
 
 Json ToJson(const UserIds& ids) {
   Json user{{"uid", ids.uid}, {"gid", ids.gid}};
@@ -81,9 +65,9 @@ Json DeviceRule(std::string_view type, int64_t major, std::optional<int64_t> min
 struct Spec::Document {
   Json root;
 
-  Json& process() { return root["process"]; }
-  Json& linux_part() { return root["linux"]; }
-  Json& resources() { return root["linux"]["resources"]; }
+  Json& process() { return Object(root, "process"); }
+  Json& linux_part() { return Object(root, "linux"); }
+  Json& resources() { return Object(linux_part(), "resources"); }
 };
 
 Spec::Spec(std::unique_ptr<Document> document) : document_(std::move(document)) {}
@@ -115,35 +99,31 @@ Spec Spec::Default(std::string_view namespace_name, std::string_view container_i
 }
 
 absl::StatusOr<Spec> Spec::Parse(std::string_view json) {
-  Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  Json root = base::ParseJson<Json>(json);
   if (!root.is_object()) return base::Unknown("the runtime specification is no JSON object");
+  RETURN_IF_ERROR(TakeShape(root));
   return Spec(std::make_unique<Document>(Document{std::move(root)}));
 }
 
-std::string Spec::ToJson(int indent) const { return Dump(InOciOrder(document_->root, ""), indent); }
+std::string Spec::ToJson(int indent) const {
+  return base::DumpJson(InOciOrder(document_->root, ""), indent);
+}
 
 std::string Spec::ExecProcessJson(const ExecProcess& exec) const {
-  Json process = document_->process();
-  if (!process.is_object()) process = Json::object();
+  Json process = document_->root.value("process", Json::object());
   process["args"] = exec.arguments;
   process.erase("terminal");
   if (exec.terminal) process["terminal"] = true;
   if (!exec.working_directory.empty()) process["cwd"] = exec.working_directory;
   if (exec.user) process["user"] = runtime::ToJson(*exec.user);
-  return Dump(InOciOrder(process, "process"), -1);
+  return base::DumpJson(InOciOrder(process, "process"));
 }
 
-bool Spec::HasTerminal() const {
-  const Json& process = document_->process();
-  const auto terminal = process.is_object() ? process.find("terminal") : process.end();
-  return terminal != process.end() && terminal->is_boolean() && terminal->get<bool>();
-}
+bool Spec::HasTerminal() const { return document_->root.value(kTerminal, false); }
 
-std::string Spec::RootPath() const {
-  const Json& root = document_->root["root"];
-  const auto path = root.is_object() ? root.find("path") : root.end();
-  return path != root.end() && path->is_string() ? path->get<std::string>() : "";
-}
+std::string Spec::RootPath() const { return document_->root.value(kRootPath, ""); }
+
+std::string Spec::MountLabel() const { return document_->root.value(kMountLabel, ""); }
 
 void Spec::AllowDefaultDevices() {
   Json& devices = List(document_->resources(), "devices");
@@ -265,7 +245,7 @@ void Spec::AllowDevice(const HostDevice& device) {
 
 void Spec::AddCapabilities(const std::vector<std::string>& capabilities) {
   for (const char* name : kGrantedSets) {
-    Json& set = List(document_->process()["capabilities"], name);
+    Json& set = List(Object(document_->process(), "capabilities"), name);
     for (const std::string& capability : capabilities) {
       if (std::find(set.begin(), set.end(), capability) == set.end()) set.push_back(capability);
     }
@@ -273,7 +253,7 @@ void Spec::AddCapabilities(const std::vector<std::string>& capabilities) {
 }
 
 void Spec::DropCapabilities(const std::vector<std::string>& capabilities) {
-  Json& sets = document_->process()["capabilities"];
+  Json& sets = Object(document_->process(), "capabilities");
   for (const char* name : {"bounding", "effective", "permitted", "inheritable"}) {
     if (!sets.contains(name)) continue;
     std::vector<std::string> kept = Strings(sets, name);
@@ -289,13 +269,11 @@ void Spec::DropCapabilities(const std::vector<std::string>& capabilities) {
 }
 
 std::vector<std::string> Spec::BoundingCapabilities() const {
-  Json& process = document_->process();
-  if (!process.contains("capabilities")) return {};
-  return Strings(process["capabilities"], "bounding");
+  return document_->root.value(kBoundingSet, std::vector<std::string>());
 }
 
 absl::Status Spec::SetSeccompProfile(std::string_view json) {
-  Json profile = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  Json profile = base::ParseJson<Json>(json);
   if (!profile.is_object()) return base::Unknown("the seccomp profile is no JSON object");
   document_->linux_part()["seccomp"] = std::move(profile);
   return absl::OkStatus();

@@ -70,6 +70,8 @@ class Spec {
  public:
   // The defaults. No device is allowed yet, no arguments and no environment are set.
   static Spec Default(std::string_view namespace_name, std::string_view container_id);
+  // Unknown if `json` is no runtime specification: a member of another type than it has there is
+  // refused by its name, a null one counts as absent.
   static absl::StatusOr<Spec> Parse(std::string_view json);
 
   Spec(Spec&&) noexcept;
@@ -84,6 +86,7 @@ class Spec {
 
   bool HasTerminal() const;
   std::string RootPath() const;
+  std::string MountLabel() const;  // SELinux's, of every mount of the container; "": none.
 
   void AllowDefaultDevices();
   void MergeEnvironment(const std::vector<std::string>& overrides);

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "nlohmann/json.hpp"
 
 namespace ctrd::runtime {
@@ -14,8 +15,13 @@ using Json = nlohmann::ordered_json;
 // The defaults of docs/formats/runtime-spec.md.
 Json DefaultSpecDocument(std::string_view cgroups_path);
 
+// Takes null members away, which mean nothing, and refuses, by its name, a member that is of
+// another type than the OCI document says. Afterwards what Spec reads or changes is there as that,
+// or not there. Members that the OCI document does not know are left alone.
+absl::Status TakeShape(Json& document);
+
 // `document`, an object of the given kind ("" for a whole specification, "process"), with its keys
-// in the order in which the OCI documents list them, unknown ones last.
+// in the order in which the OCI document lists them, unknown ones last.
 Json InOciOrder(const Json& document, std::string_view kind);
 
 }  // namespace ctrd::runtime

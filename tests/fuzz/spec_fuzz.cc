@@ -43,6 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)spec->ExecProcessJson({.arguments = {"x"}, .terminal = true});
   (void)spec->HasTerminal();
   (void)spec->RootPath();
+  (void)spec->MountLabel();
   (void)spec->BoundingCapabilities();
   spec->MergeEnvironment({"A=b", "C"});
   spec->AddMounts({{"bind", "/a", "/b", {"rbind"}}});
