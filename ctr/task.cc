@@ -6,6 +6,7 @@
 
 #include "ctr/signal_forwarder.h"
 #include "ctr/transfer.h"
+#include "runtime/spec/spec.h"
 #include "services/snapshots/v1/snapshots.grpc.pb.h"
 
 namespace ctrd::ctr {
@@ -16,6 +17,26 @@ namespace snapshots = containerd::services::snapshots::v1;
 using containerd::v1::types::Process;
 
 constexpr absl::Duration kDrainTimeout = absl::Seconds(10);
+
+// The mounts of the container's snapshot, with the SELinux label that its specification asks for.
+absl::StatusOr<google::protobuf::RepeatedPtrField<containerd::types::Mount>> RootMounts(
+    const Client& client, const containerd::services::containers::v1::Container& container) {
+  if (container.snapshotter().empty()) {
+    return base::InvalidArgument(
+        "unable to resolve rootfs mounts without snapshotter on container");
+  }
+  snapshots::MountsRequest request;
+  request.set_snapshotter(container.snapshotter());
+  request.set_key(container.snapshot_key());
+  ASSIGN_OR_RETURN(auto response, client.Call(&snapshots::Snapshots::Stub::Mounts, request));
+  ASSIGN_OR_RETURN(const auto spec, runtime::Spec::Parse(container.spec().value()));
+  if (const std::string label = spec.MountLabel(); !label.empty()) {
+    for (auto& mount : *response.mutable_mounts()) {
+      mount.add_options(fmt::format("context=\"{}\"", label));
+    }
+  }
+  return std::move(*response.mutable_mounts());
+}
 
 }  // namespace
 
@@ -57,15 +78,7 @@ absl::StatusOr<uint32_t> CreateTask(
   request.set_stderr(io.paths().error);
   request.set_terminal(io.terminal());
   if (!container.snapshot_key().empty()) {
-    if (container.snapshotter().empty()) {
-      return base::InvalidArgument(
-          "unable to resolve rootfs mounts without snapshotter on container");
-    }
-    snapshots::MountsRequest mounts;
-    mounts.set_snapshotter(container.snapshotter());
-    mounts.set_key(container.snapshot_key());
-    ASSIGN_OR_RETURN(auto response, client.Call(&snapshots::Snapshots::Stub::Mounts, mounts));
-    *request.mutable_rootfs() = std::move(*response.mutable_mounts());
+    ASSIGN_OR_RETURN(*request.mutable_rootfs(), RootMounts(client, container));
   }
   if (options != nullptr) *request.mutable_options() = PackBare(*options);
   if (checkpoint != nullptr) *request.mutable_checkpoint() = *checkpoint;

@@ -3,7 +3,9 @@
 
 import json
 import os
+import re
 
+from harness import api
 from harness.images import File, digest_of
 from harness.rig import expect
 
@@ -36,6 +38,24 @@ def test_user_namespace_too_small(rig):
     done = rig.run("--rm", "--uidmap", "0:100000:2", "--gidmap", "0:200000:1000", image, "box", "true")
     expect(done.code == 1 and "cannot be mapped to a host ID" in done.err, done.err)
     expect("-remap" not in rig.ctr("snapshots", "ls").out and "box" not in rig.ctr("snapshots", "ls").out, "snapshots stay")
+
+
+def test_mount_label(rig):
+    """tasks start: the specification's SELinux label becomes an option of the root's mounts, as with Debian's client"""
+    image = rig.image()
+    told = {}
+    for client in ("ours", "reference"):
+        done = rig.ctr("containers", "create", image, "box-" + client, "sleep", "1000")
+        expect(done.code == 0, done.err)
+        spec = rig.spec("box-" + client)
+        spec["linux"]["mountLabel"] = "nobody:knows:this:s0"
+        done = api.quiet(rig.session, "Containers/Update", update_mask={"paths": ["spec"]},
+                         container={"id": "box-" + client, "spec": api.any_json("Spec", spec)})
+        expect(done.code == 0, done.err)
+        done = rig.ctr("tasks", "start", "-d", "--null-io", "box-" + client, client=client)
+        expect(done.code == 1, "started with a label that this kernel does not know")
+        told[client] = sorted(set(re.findall(r'context="[^ ]*"', done.err.replace("\\", "")))) or done.err
+    expect(told["ours"] == told["reference"], str(told))
 
 
 def test_shim(rig):
