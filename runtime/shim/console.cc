@@ -9,12 +9,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 
 #include "absl/time/clock.h"
-#include "base/files.h"
 #include "base/status.h"
+#include "runtime/shim/temporary.h"
 
 namespace ctrd::runtime::shim {
 namespace {
@@ -54,13 +53,9 @@ absl::StatusOr<base::UniqueFd> ReceiveDescriptor(int connection) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ConsoleSocket>> ConsoleSocket::Create(base::EventLoop* loop) {
-  const char* runtime_dir = std::getenv("XDG_RUNTIME_DIR");
-  const char* temporary = std::getenv("TMPDIR");
-  const bool in_runtime_dir = runtime_dir != nullptr && *runtime_dir != '\0';
-  const std::string parent =
-      in_runtime_dir ? runtime_dir : (temporary != nullptr && *temporary ? temporary : "/tmp");
-  ASSIGN_OR_RETURN(std::string directory, base::MakeTempDirectory(parent, "pty"));
+absl::StatusOr<std::unique_ptr<ConsoleSocket>> ConsoleSocket::Create(base::EventLoop* loop,
+                                                                     const std::string& bundle) {
+  ASSIGN_OR_RETURN(std::string directory, MakeSocketFolder(kTerminalFolder, bundle));
   std::unique_ptr<ConsoleSocket> socket(new ConsoleSocket(loop, std::move(directory)));
 
   sockaddr_un address = {};
@@ -75,7 +70,7 @@ absl::StatusOr<std::unique_ptr<ConsoleSocket>> ConsoleSocket::Create(base::Event
       ::listen(fd, 1) != 0) {
     return base::ErrnoStatus("listen", socket->path_);
   }
-  if (in_runtime_dir) (void)::chmod(socket->path_.c_str(), kRuntimeDirSocketMode);
+  if (TemporariesAreOfSession()) (void)::chmod(socket->path_.c_str(), kRuntimeDirSocketMode);
   return socket;
 }
 

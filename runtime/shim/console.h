@@ -17,7 +17,8 @@ namespace ctrd::runtime::shim {
 
 class ConsoleSocket {
  public:
-  static absl::StatusOr<std::unique_ptr<ConsoleSocket>> Create(base::EventLoop* loop);
+  static absl::StatusOr<std::unique_ptr<ConsoleSocket>> Create(base::EventLoop* loop,
+                                                               const std::string& bundle);
   ~ConsoleSocket();  // Removes the socket and its directory.
 
   const std::string& path() const { return path_; }

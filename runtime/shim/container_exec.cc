@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Operations on the execs of a container.
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "absl/time/clock.h"
@@ -12,40 +10,13 @@
 #include "events/task.pb.h"
 #include "runtime/shim/bundle_spec.h"
 #include "runtime/shim/container.h"
+#include "runtime/shim/temporary.h"
 #include "runtime/ttrpc/client.h"
 
 namespace ctrd::runtime::shim {
 namespace {
 
 constexpr absl::Duration kDrain = absl::Seconds(10);
-
-// A file only we can read, there for as long as the object lives.
-class TemporaryFile {
- public:
-  static absl::StatusOr<TemporaryFile> Create(std::string_view content) {
-    const char* runtime_dir = std::getenv("XDG_RUNTIME_DIR");
-    const char* temporary = std::getenv("TMPDIR");
-    std::string path = runtime_dir != nullptr && *runtime_dir ? runtime_dir
-                       : temporary != nullptr && *temporary   ? temporary
-                                                              : "/tmp";
-    path += "/runc-processXXXXXX";
-    const base::UniqueFd fd(::mkostemp(path.data(), O_CLOEXEC));  // Mode 0600.
-    if (!fd.valid()) return base::ErrnoStatus("create", path);
-    TemporaryFile file(path);
-    RETURN_IF_ERROR(base::WriteAll(fd.get(), content, path));
-    return file;
-  }
-  TemporaryFile(TemporaryFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  TemporaryFile& operator=(TemporaryFile&&) = delete;
-  ~TemporaryFile() {
-    if (!path_.empty()) (void)::unlink(path_.c_str());
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  explicit TemporaryFile(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
 
 }  // namespace
 
@@ -87,7 +58,8 @@ Async<absl::Status> Container::RunExec(Ptr self, std::shared_ptr<Process> proces
   auto io = co_await ProcessIo::Open(self->shim_.loop, self->shim_.reaper, io_options);
   if (!io.ok()) co_return IoError(io.status(), "failed to create exec process I/O");
   process->io = *std::move(io);
-  CO_ASSIGN_OR_RETURN(const TemporaryFile document, TemporaryFile::Create(process->document));
+  CO_ASSIGN_OR_RETURN(const TemporaryFile document,
+                      TemporaryFile::Create(kProcessDocument, self->bundle(), process->document));
 
   const runc::Reaper::Attention attention = self->shim_.reaper->PayAttention();
   (void)::unlink(self->PidFile(process->exec_id).c_str());  // Of a try that failed.

@@ -24,6 +24,7 @@
 #include "runtime/shim/runc_options.h"
 #include "runtime/shim/runtime_state.h"
 #include "runtime/shim/shim_socket.h"
+#include "runtime/shim/temporary.h"
 #include "runtime/ttrpc/client.h"
 
 namespace ctrd::runtime::shim {
@@ -139,6 +140,7 @@ absl::StatusOr<std::string> DeleteCommand(const Flags& flags) {
   }
   RemoveCgroup(bundle);
   RemoveSocket(bundle, flags);
+  RemoveTemporaries(bundle);
   const std::optional<ExitRecord> exit = ReadExitRecord(bundle, "");
   return EncodeExit(
       exit.value_or(ExitRecord{.pid = InitPid(bundle), .status = kKilled, .at = absl::Now()}));

@@ -50,7 +50,7 @@ Async<absl::Status> ProcessIo::OpenPaths(runc::Reaper* reaper, IoOptions options
   const StdioPaths& paths = options.paths;
   const std::string_view scheme = SchemeOf(paths.stdout_path);
   if (paths.terminal) {
-    CO_ASSIGN_OR_RETURN(console_, ConsoleSocket::Create(loop_));
+    CO_ASSIGN_OR_RETURN(console_, ConsoleSocket::Create(loop_, options.bundle));
   }
   if (scheme == "binary" || scheme == "binary-v2") {
     auto started = co_await LoggingBinary::Start(loop_, reaper, paths.stdout_path, options.id,

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Creations that fail, at every step there is, and what is left of them: nothing.
-#include <poll.h>
-#include <sys/syscall.h>
-
 #include "runtime/cgroups/cgroup.h"
 #include "runtime/shim/testing/shim_fixture.h"
 
@@ -16,7 +13,7 @@ class ShimCreateTest : public ShimTest {
   void ExpectNothingLeft(const std::string& id) {
     EXPECT_FALSE(base::Exists(Bundle(id) + "/rootfs/bin")) << "mount";
     EXPECT_FALSE(base::Exists(directory_ + "/runc/shimtest/" + id)) << "state of the runtime";
-    EXPECT_THAT(cgroups::Cgroup::AtPath("/shim-test/" + id), StatusIs(absl::StatusCode::kNotFound));
+    EXPECT_THAT(cgroups::Cgroup::AtPath(Group() + "/" + id), StatusIs(absl::StatusCode::kNotFound));
     EXPECT_EQ(base::ListDirectory(directory_ + "/tmp").value(), std::vector<std::string>{});
     EXPECT_THAT(State(id), StatusIs(absl::StatusCode::kNotFound));
     runtime_.clear();
@@ -27,9 +24,9 @@ class ShimCreateTest : public ShimTest {
     Finish(id);
   }
   // A cgroup of this host's kind, as the runtime makes it.
-  static std::string CgroupDirectory(const std::string& id) {
-    return fmt::format("{}{}/shim-test/{}", cgroups::kMountPoint,
-                       cgroups::HostIsUnified() ? "" : "/memory", id);
+  std::string CgroupDirectory(const std::string& id) const {
+    return fmt::format("{}{}{}/{}", cgroups::kMountPoint, cgroups::HostIsUnified() ? "" : "/memory",
+                       Group(), id);
   }
 };
 
@@ -67,7 +64,7 @@ TEST_F(ShimCreateTest, TheRuntimeDiesHalfway) {
   StartShim("sc-half");
   EXPECT_THAT(Create("sc-half"), StatusIs(absl::StatusCode::kUnknown));
   ASSERT_OK_AND_ASSIGN(std::string orphan, base::ReadFile(directory_ + "/orphan"));
-  EXPECT_FALSE(base::Exists("/proc/" + orphan.substr(0, orphan.find('\n'))));
+  EXPECT_TRUE(Ends(static_cast<uint32_t>(std::stoul(orphan))));
   ExpectNothingLeft("sc-half");
 }
 
@@ -216,11 +213,7 @@ TEST_F(ShimCreateTest, AnExecWhoseRuntimeDiesLeavesNoProcess) {
   ASSERT_THAT(Exec("sc-exec", "e1", "sleep 1000"), IsOk());
   EXPECT_THAT(Start("sc-exec", "e1"), StatusIs(absl::StatusCode::kUnknown));
   ASSERT_OK_AND_ASSIGN(const std::string orphan, base::ReadFile(directory_ + "/orphan"));
-  const base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, std::stoi(orphan), 0)));
-  if (pidfd.valid()) {
-    pollfd ended{.fd = pidfd.get(), .events = POLLIN};
-    EXPECT_EQ(::poll(&ended, 1, 30'000), 1);
-  }
+  EXPECT_TRUE(Ends(static_cast<uint32_t>(std::stoul(orphan))));
   EXPECT_FALSE(base::Exists(Bundle("sc-exec") + "/e1.pid"));
   EXPECT_THAT(Delete("sc-exec", "e1"), IsOk());
 }

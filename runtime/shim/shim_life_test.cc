@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The server between its start and its end: groups, signals, its log, daemons that come and go.
-#include <poll.h>
-#include <sys/syscall.h>
-
 #include "runtime/shim/testing/shim_fixture.h"
 
 namespace ctrd::runtime::shim {
 namespace {
 
-class ShimLifeTest : public ShimTest {
- protected:
-  // Whether a process has ended, at once or soon.
-  static bool Ends(uint32_t pid) {
-    const base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (!pidfd.valid()) return true;
-    pollfd ended{.fd = pidfd.get(), .events = POLLIN};
-    return ::poll(&ended, 1, 30'000) == 1;
-  }
-};
+using ShimLifeTest = ShimTest;
 
 TEST_F(ShimLifeTest, AGroupOutlivesItsFirstContainerAndItsBundle) {
   // The server's working directory is that of the first one.
@@ -64,6 +52,30 @@ TEST_F(ShimLifeTest, ContainersOutliveAServerThatIsAskedToEnd) {
   EXPECT_EQ(::kill(static_cast<pid_t>(created.pid()), 0), 0);
   ASSERT_THAT(RunShim({"delete"}, "sl-term", ""), IsOk());
   EXPECT_TRUE(Ends(created.pid()));
+}
+
+TEST_F(ShimLifeTest, WhatAKilledServerPutIntoTheTemporaryDirectoryGoesWithItsBundle) {
+  const std::string temporaries = directory_ + "/tmp";
+  const auto out = ReadPipe("out");
+  MakeBundle("sl-other", "sleep 1000");
+  MakeBundle("sl-temp", "sleep 1000");
+  WrapRuntime(R"(case "$*" in *" exec "*) kill -9 $PPID; exit 1;; esac)");
+  StartShim("sl-temp");
+  ASSERT_THAT(Create("sl-temp"), IsOk());
+  ASSERT_THAT(Start("sl-temp"), IsOk());
+  ASSERT_THAT(Exec("sl-temp", "e1", "true", out->path, /*terminal=*/true), IsOk());
+  EXPECT_FALSE(Start("sl-temp", "e1").ok());
+  EXPECT_TRUE(Ends(shim_pids_["sl-temp"]));
+  const auto left = base::ListDirectory(temporaries).value();
+  ASSERT_THAT(
+      left, testing::ElementsAre(testing::StartsWith("pty"), testing::StartsWith("runc-process")));
+  const std::string foreign = temporaries + "/runc-process0-0-abcdef";
+  ASSERT_THAT(base::WriteFileAtomically(foreign, "", 0600), IsOk());
+  ASSERT_THAT(RunShim({"delete"}, "sl-other", ""), IsOk());
+  EXPECT_EQ(base::ListDirectory(temporaries).value().size(), 3u) << "another bundle's delete";
+  ASSERT_THAT(RunShim({"delete"}, "sl-temp", ""), IsOk());
+  EXPECT_THAT(base::ListDirectory(temporaries).value(),
+              testing::ElementsAre("runc-process0-0-abcdef"));
 }
 
 TEST_F(ShimLifeTest, TheLogGoesToThePipeInTheBundleAndTellsTheStateOnDemand) {

@@ -160,14 +160,14 @@ TEST_F(ShimOptionsTest, CheckpointsAreRestoredFromWhereTheOptionsSay) {
 }
 
 TEST_F(ShimOptionsTest, TheServerJoinsTheCgroupOfTheOptions) {
-  const TestGroup group("/shim-test-group");
+  const std::string path = Group() + "-server";
+  const TestGroup group(path);
   MakeBundle("so-group", "sleep 1000");
-  SetText(3, "/shim-test-group");
+  SetText(3, path);
   StartShim("so-group");
   ASSERT_OK_AND_ASSIGN(const std::string where,
                        base::ReadFile(fmt::format("/proc/{}/cgroup", shim_pids_["so-group"])));
-  EXPECT_THAT(where, HasSubstr(cgroups::HostIsUnified() ? "0::/shim-test-group\n"
-                                                        : "memory:/shim-test-group\n"));
+  EXPECT_THAT(where, HasSubstr((cgroups::HostIsUnified() ? "0::" : "memory:") + path + "\n"));
   EXPECT_THAT(Call<Nothing>("Shutdown", task::ShutdownRequest()), IsOk());
 }
 
@@ -213,17 +213,14 @@ TEST_F(ShimOptionsTest, UpdateChangesLimits) {
   request.set_id("so-update");
   request.mutable_resources()->set_value(R"({"memory":{"limit":67108864},"pids":{"limit":77}})");
   ASSERT_THAT(Call<Nothing>("Update", request), IsOk());
-  ASSERT_OK_AND_ASSIGN(const auto group, cgroups::Cgroup::AtPath("/shim-test/so-update"));
-  const std::string root(cgroups::kMountPoint);
+  ASSERT_OK_AND_ASSIGN(const auto group, cgroups::Cgroup::AtPath(Group() + "/so-update"));
+  const std::string root(cgroups::kMountPoint), path = Group() + "/so-update/";
   const bool unified = cgroups::HostIsUnified();
   EXPECT_EQ(
-      cgroups::ReadNumber(root + (unified ? "/shim-test/so-update/memory.max"
-                                          : "/memory/shim-test/so-update/memory.limit_in_bytes"),
-                          0),
+      cgroups::ReadNumber(
+          root + (unified ? path + "memory.max" : "/memory" + path + "memory.limit_in_bytes"), 0),
       67108864u);
-  EXPECT_EQ(
-      cgroups::ReadNumber(root + (unified ? "" : "/pids") + "/shim-test/so-update/pids.max", 0),
-      77u);
+  EXPECT_EQ(cgroups::ReadNumber(root + (unified ? "" : "/pids") + path + "pids.max", 0), 77u);
   request.mutable_resources()->set_value("not json");
   EXPECT_THAT(Call<Nothing>("Update", request), StatusIs(absl::StatusCode::kUnknown));
 }

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -127,12 +129,22 @@ class ShimTest : public testing::Test {
     client_.reset();
     thread_.reset();
     events_.reset();
-    // What the runtime made above the containers' own groups; another test's are in use and stay.
-    if (const auto parent = cgroups::Cgroup::AtPath("/shim-test"); parent.ok()) parent->Remove();
+    // What the runtime made above the containers' own groups.
+    if (const auto parent = cgroups::Cgroup::AtPath(Group()); parent.ok()) parent->Remove();
     EXPECT_THAT(base::RemoveTree(directory_), IsOk());
   }
 
   std::string Bundle(const std::string& id) const { return directory_ + "/ns/" + id; }
+  // The cgroup above the containers': of this test alone, whatever a killed one has left.
+  std::string Group() const { return directory_.substr(directory_.rfind('/')); }
+
+  // Whether a process has ended, at once or soon.
+  static bool Ends(uint32_t pid) {
+    const base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!pidfd.valid()) return true;
+    pollfd ended{.fd = pidfd.get(), .events = POLLIN};
+    return ::poll(&ended, 1, 30'000) == 1;
+  }
 
   void MakeBundle(const std::string& id, const std::string& script, bool terminal = false,
                   const std::string& annotations = "{}") {
@@ -145,9 +157,9 @@ class ShimTest : public testing::Test {
         R"({{"destination":"/dev","type":"tmpfs","source":"tmpfs"}},)"
         R"({{"destination":"/dev/pts","type":"devpts","source":"devpts",)"
         R"("options":["newinstance","ptmxmode=0666"]}}],)"
-        R"("linux":{{"cgroupsPath":"/shim-test/{}","namespaces":[{{"type":"pid"}},)"
+        R"("linux":{{"cgroupsPath":"{}/{}","namespaces":[{{"type":"pid"}},)"
         R"({{"type":"mount"}},{{"type":"ipc"}},{{"type":"uts"}}]}}}})",
-        annotations, terminal, Quoted(script), id);
+        annotations, terminal, Quoted(script), Group(), id);
     ASSERT_THAT(base::WriteFileAtomically(Bundle(id) + "/config.json", spec, 0600), IsOk());
   }
   static std::string Quoted(const std::string& text) {
