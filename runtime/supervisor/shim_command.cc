@@ -24,6 +24,7 @@ std::string BareOptions(const base::Any& options) {
 }
 
 constexpr size_t kOutputLimitBytes = 1 << 20;
+constexpr int kMostDeletes = 10;  // Of one shim, all but the last killed.
 
 // What a finished child wrote, its two outputs apart: warnings must not end up in the answer.
 struct SeparateOutput {
@@ -205,8 +206,8 @@ absl::StatusOr<Exit> ShimCommands::Delete(const std::string& binary, const Bundl
   spawn.working_directory = bundle.path;
   ASSIGN_OR_RETURN(SeparateOutput output, RunSeparately(spawn, "", deadline));
   // Somebody killed it amid its work, for want of memory say: nobody else would finish that.
-  if (output.exit_code == 128 + SIGKILL) {
-    ASSIGN_OR_RETURN(output, RunSeparately(std::move(spawn), "", deadline));
+  for (int runs = 1; output.exit_code == 128 + SIGKILL && runs < kMostDeletes; ++runs) {
+    ASSIGN_OR_RETURN(output, RunSeparately(spawn, "", deadline));
   }
   if (!output.errors.empty()) {
     base::LogWarn(

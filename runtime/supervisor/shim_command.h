@@ -38,7 +38,8 @@ class ShimCommands {
   absl::StatusOr<ShimEndpoint> Start(const std::string& binary, const Bundle& bundle,
                                      const base::Any& task_options, absl::Time deadline);
 
-  // Runs `binary delete`: what removes the rest of a task whose shim is gone.
+  // Runs `binary delete`: what removes the rest of a task whose shim is gone. One that is killed is
+  // run again, a few times.
   absl::StatusOr<Exit> Delete(const std::string& binary, const Bundle& bundle, absl::Time deadline);
 
   // Runs `binary -info`: an encoded containerd.types.RuntimeInfo.

@@ -117,6 +117,21 @@ TEST_P(FaultTest, AFailedCreateEndsTheShim) {
   EXPECT_THAT(Left(), testing::IsEmpty());
 }
 
+TEST_P(FaultTest, AShimsDeleteThatIsKilledIsRunAgainUntilNobodyKillsIt) {
+  Shim("x").KillDeletes(3);
+  Shim("x").Fail("Create", absl::UnknownError("no such runtime"));
+  EXPECT_THAT(Create("x"), StatusIs(absl::StatusCode::kUnknown));
+  EXPECT_EQ(Shim("x").deletes(), 4u);
+  EXPECT_THAT(Left(), testing::IsEmpty());
+}
+
+TEST_P(FaultTest, AShimsDeleteThatIsAlwaysKilledIsGivenUp) {
+  Shim("x").KillDeletes(1000);
+  Shim("x").Fail("Create", absl::UnknownError("no such runtime"));
+  EXPECT_THAT(Create("x"), StatusIs(absl::StatusCode::kUnknown));
+  EXPECT_EQ(Shim("x").deletes(), 10u);
+}
+
 TEST_P(FaultTest, AShimThatGoesDuringCreateLeavesNothing) {
   Shim("x").On("Create", [this](const ttrpc::Call&, ttrpc::Responder responder) {
     std::thread([this, responder] { Shim("x").Stop(); }).detach();

@@ -63,15 +63,14 @@ class FakeShim {
 
   // What `binary start` does, as a shell script.
   void WriteStart(const std::string& script) {
-    EXPECT_THAT(base::WriteFileAtomically(binary(),
-                                          fmt::format("#!/bin/sh\nfor word; do last=$word; done\n"
-                                                      "case $last in\n"
-                                                      "start) echo $$ > {}; {} ;;\n"
-                                                      "delete) echo delete >> {}/deletes ;;\n"
-                                                      "esac\n",
-                                                      pid_file(), script, directory_),
-                                          0755),
-                base::IsOk());
+    start_script_ = script;
+    WriteBinary();
+  }
+  // The first `count` calls of `binary delete` are killed.
+  void KillDeletes(size_t count) {
+    delete_script_ =
+        fmt::format("[ $(wc -l < {}/deletes) -gt {} ] || kill -9 $$", directory_, count);
+    WriteBinary();
   }
   size_t deletes() const {
     const auto text = base::ReadFile(directory_ + "/deletes");
@@ -213,6 +212,17 @@ class FakeShim {
     responder.Reply(state.SerializeAsString());
   }
 
+  void WriteBinary() {
+    const std::string program = fmt::format(
+        "#!/bin/sh\nfor word; do last=$word; done\n"
+        "case $last in\n"
+        "start) echo $$ > {}; {} ;;\n"
+        "delete) echo delete >> {}/deletes; {} ;;\n"
+        "esac\n",
+        pid_file(), start_script_, directory_, delete_script_);
+    EXPECT_THAT(base::WriteFileAtomically(binary(), program, 0755), base::IsOk());
+  }
+
   void OnLoop(const std::function<void()>& task) {
     std::promise<void> done;
     thread_->loop()->Post([&] {
@@ -224,6 +234,7 @@ class FakeShim {
 
   const std::string directory_;
   const bool over_grpc_;
+  std::string start_script_, delete_script_ = "true";
   std::mutex mutex_;
   std::condition_variable called_;
   std::map<std::string, Handle> handlers_;
