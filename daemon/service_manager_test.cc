@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "base/files.h"
 #include "base/testing/status_matchers.h"
 #include "base/unique_fd.h"
 #include "gtest/gtest.h"
@@ -44,11 +45,12 @@ class ServiceManagerTest : public testing::Test {
 };
 
 TEST_F(ServiceManagerTest, IsToldThroughASocketOfTheFileSystem) {
-  const std::string name = testing::TempDir() + "notify-" + std::to_string(::getpid());
-  const base::UniqueFd fd = Listen(name);
+  ASSERT_OK_AND_ASSIGN(const std::string directory,
+                       base::MakeTempDirectory(testing::TempDir(), "notify-"));
+  const base::UniqueFd fd = Listen(directory + "/s");
   EXPECT_THAT(NotifyServiceManager("READY=1"), IsOk());
   EXPECT_EQ(Received(fd.get()), "READY=1");
-  ::unlink(name.c_str());
+  EXPECT_THAT(base::RemoveTree(directory), IsOk());
 }
 
 TEST_F(ServiceManagerTest, IsToldThroughAnAbstractSocket) {

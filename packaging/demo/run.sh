@@ -11,7 +11,7 @@ bin=$(cd "$1" && pwd)
 [ "$(id -u)" = 0 ] || { echo "make run needs root: containers need mounts and namespaces" >&2; exit 1; }
 
 dir=$(mktemp -d /tmp/containerd-demo.XXXXXX)
-namespace="demo-$$"
+namespace="demo-${dir##*.}"  # Not the process number, which a run that was killed may have had.
 image="demo.local/hello:1"
 daemon=""
 
@@ -23,6 +23,7 @@ finish() {
     wait "$daemon" 2>/dev/null || true
   fi
   grep -o " $dir/[^ ]*" /proc/self/mounts | sort -r | xargs -r umount -l || true
+  rmdir "/run/containerd/runc/$namespace" 2>/dev/null || true  # What runc keeps of a namespace.
   rm -rf "$dir"
 }
 trap finish EXIT

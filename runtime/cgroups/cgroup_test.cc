@@ -208,7 +208,7 @@ TEST_F(CgroupTest, PathsThatOnlyTheRuntimeCanTellAreNotGuessed) {
 }
 
 TEST_F(CgroupTest, TheUnifiedHierarchyOfAHybridHostCounts) {
-  const std::string path = fmt::format("/cgroup-test-{}", ::getpid());
+  const std::string path = directory_.substr(directory_.rfind('/'));  // Nobody else's.
   const std::string directory = std::string(kMountPoint) + "/unified" + path;
   if (HostIsUnified() || ::mkdir(directory.c_str(), 0755) != 0) {
     GTEST_SKIP() << "needs root, and a host with both kinds of hierarchies";

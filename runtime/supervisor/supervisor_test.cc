@@ -163,19 +163,20 @@ class SupervisorTest : public testing::TestWithParam<ShimUnderTest> {
     return {.id = id,
             .runtime = GetParam().path,
             .spec = {.type_url = "types.containerd.io/opencontainers/runtime-spec/1/Spec",
-                     .value = Spec(command)},
+                     .value = Spec(id, command)},
             .rootfs = {{.type = "bind", .source = dir_ + "/rootfs", .options = {"rbind", "ro"}}}};
   }
 
-  static std::string Spec(const std::string& command) {
+  // By default the runtime's cgroup is called as the container is, in whichever run.
+  std::string Spec(const std::string& id, const std::string& command) const {
     return fmt::format(
         R"({{"ociVersion":"1.0.2","process":{{"user":{{"uid":0,"gid":0}},"args":["/bin/sh","-c",
         "{}"],"env":["PATH=/bin"],"cwd":"/"}},"root":{{"path":"rootfs"}},"hostname":"test",
         "mounts":[{{"destination":"/proc","type":"proc","source":"proc"}},
         {{"destination":"/dev","type":"tmpfs","source":"tmpfs"}}],
-        "linux":{{"namespaces":[{{"type":"pid"}},{{"type":"mount"}},{{"type":"ipc"}},
-        {{"type":"uts"}}]}}}})",
-        command);
+        "linux":{{"cgroupsPath":"/{}-{}","namespaces":[{{"type":"pid"}},{{"type":"mount"}},
+        {{"type":"ipc"}},{{"type":"uts"}}]}}}})",
+        command, namespace_, id);
   }
 
   static base::Any ProcessSpec(const std::string& command) {

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "base/files.h"
 #include "base/status.h"
 #include "base/testing/status_matchers.h"
 #include "gtest/gtest.h"
@@ -33,10 +34,7 @@ absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
 class TtrpcTest : public testing::Test {
  protected:
   void SetUp() override {
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("ttrpc-test-" + std::to_string(getpid()) + "-" +
-                  testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::create_directories(directory_);
+    ASSERT_OK_AND_ASSIGN(directory_, base::MakeTempDirectory("/tmp", "ttrpc-test-"));
     path_ = directory_ + "/s";
     ASSERT_OK_AND_ASSIGN(server_thread_, base::EventLoopThread::Create());
     ASSERT_OK_AND_ASSIGN(client_thread_, base::EventLoopThread::Create());
@@ -54,7 +52,7 @@ class TtrpcTest : public testing::Test {
     });
     client_thread_.reset();
     server_thread_.reset();
-    std::filesystem::remove_all(directory_);
+    EXPECT_THAT(base::RemoveTree(directory_), IsOk());
   }
 
   Service TestService() {

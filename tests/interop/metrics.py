@@ -40,7 +40,7 @@ class Scraped:
 
     def __init__(self, kind, program, shim, folder, archive):
         self.port = free_port()
-        self.namespace = "it-metrics-" + kind
+        self.namespace = "it-metrics-%s-%s" % (kind, os.path.basename(os.path.dirname(folder))[-8:].replace("_", "x"))
         daemon = Daemon(kind, program, folder, "%s:%s" % (shim, SYSTEM_PATH))
         with open(os.path.join(folder, "config.toml"), "a", encoding="utf-8") as handle:
             handle.write('[metrics]\n  address = "127.0.0.1:%d"\n  grpc_histogram = true\n' % self.port)

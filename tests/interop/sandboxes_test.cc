@@ -42,6 +42,7 @@ class SandboxesTest : public testing::Test {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";
     ASSERT_OK_AND_ASSIGN(dir_, base::MakeTempDirectory("/tmp", "ctrd-sb-"));
+    namespace_ = dir_.substr(dir_.rfind('/') + 1);
     ASSERT_THAT(base::WriteFileAtomically(
                     dir_ + "/config.toml",
                     fmt::format("version = 3\n[plugins.\"io.containerd.internal.v1.opt\"]\n"
@@ -61,7 +62,7 @@ class SandboxesTest : public testing::Test {
     (void)controller_->Shutdown(&context, request, &response);  // It may be gone.
     StopDaemon(SIGTERM);
     EXPECT_THAT(base::RemoveTree(dir_), base::IsOk());
-    (void)::rmdir("/run/containerd/runc/sb-test");  // What runc keeps of a namespace.
+    (void)::rmdir(("/run/containerd/runc/" + namespace_).c_str());  // What runc keeps of it.
   }
 
   void StartDaemon() {
@@ -92,8 +93,8 @@ class SandboxesTest : public testing::Test {
     ::waitpid(daemon_, nullptr, 0);
   }
 
-  static void Prepare(grpc::ClientContext& context) {
-    context.AddMetadata("containerd-namespace", "sb-test");
+  void Prepare(grpc::ClientContext& context) const {
+    context.AddMetadata("containerd-namespace", namespace_);
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
   }
   // One call, which must succeed.
@@ -167,7 +168,7 @@ class SandboxesTest : public testing::Test {
   }
 
   const char* shim_ = "fake_sandbox_shim";
-  std::string dir_;
+  std::string dir_, namespace_;
   pid_t daemon_ = -1;
   std::unique_ptr<sandbox_v1::Store::Stub> store_;
   std::unique_ptr<sandbox_v1::Controller::Stub> controller_;
@@ -247,7 +248,7 @@ TEST_F(SandboxesTest, ASandboxIsLedThroughItsLifeWithItsEvents) {
     containerd::types::Envelope event;
     ASSERT_TRUE(events->Read(&event)) << topic;
     EXPECT_EQ(event.topic(), topic);
-    EXPECT_EQ(event.namespace_(), "sb-test");
+    EXPECT_EQ(event.namespace_(), namespace_);
     containerd::events::SandboxExit payload;  // All begin with the id.
     ASSERT_TRUE(payload.ParseFromString(event.event().value()));
     EXPECT_EQ(payload.sandbox_id(), "box");
@@ -313,9 +314,9 @@ class OwnShimTest : public SandboxesTest {
         R"({{"ociVersion":"1.0.2","root":{{"path":"{}/rootfs"}},
             "process":{{"user":{{"uid":0,"gid":0}},"cwd":"/","args":["/bin/busybox","sleep","1000"]}},
             "mounts":[{{"destination":"/proc","type":"proc","source":"proc"}}],
-            "linux":{{"cgroupsPath":"/ctrd-sb-{}",
+            "linux":{{"cgroupsPath":"/{}",
                       "namespaces":[{{"type":"pid"}},{{"type":"mount"}}]}}}})",
-        dir_, ::getpid());
+        dir_, namespace_);
   }
   containerd::v1::types::Process Task() {
     tasks_v1::GetRequest get;
@@ -362,7 +363,7 @@ TEST_F(OwnShimTest, HoldsTheTasksOfASandboxTogether) {
   EXPECT_EQ(Status().state(), "");
   for (const char* plugin :
        {"io.containerd.sandbox.controller.v1.shim", "io.containerd.runtime.v2.task"}) {
-    const std::string bundles = fmt::format("{}/state/{}/sb-test", dir_, plugin);
+    const std::string bundles = fmt::format("{}/state/{}/{}", dir_, plugin, namespace_);
     EXPECT_TRUE(std::filesystem::is_empty(bundles)) << bundles;
   }
 }

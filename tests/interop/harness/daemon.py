@@ -34,6 +34,7 @@ class Daemon:
         self.root, self.state = os.path.join(folder, "root"), os.path.join(folder, "state")
         self.log_path = os.path.join(folder, "log")
         self.process, self.started = None, 0
+        self.environment = {}  # More variables, for the daemon and whom it starts.
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, "config.toml"), "w", encoding="utf-8") as handle:
             handle.write((REFERENCE_CONFIG if kind == "reference" else OUR_CONFIG) % folder)
@@ -47,7 +48,7 @@ class Daemon:
         with open(self.log_path, "ab") as log:
             self.started = time.monotonic()
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=dict(os.environ, PATH=self.path))
+                                            env=dict(os.environ, PATH=self.path, **self.environment))
         machine.wait_until("the socket of %s" % self.program, self._accepts, seconds)
 
     def _accepts(self):
@@ -80,8 +81,9 @@ class Daemon:
         return machine.read(self.log_path).decode(errors="replace")
 
     def remove(self):
-        """Unmounts what is left below the folder and removes it."""
-        left = [path for path in machine.mounts() if path.startswith(self.folder + "/")]
+        """Unmounts what is left below the folder, and below a state that is elsewhere, and removes both."""
+        left = [path for path in machine.mounts() if path.startswith((self.folder + "/", self.state + "/"))]
         for path in reversed(left):
             subprocess.run(["umount", "-l", path], check=False, capture_output=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, self.state):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -161,6 +161,13 @@ class Session:
     def transfer_ctr(self, *arguments, compare="progress", **options):
         return self.ctr(*arguments, compare=compare, client=self.transfer_client(), **options)
 
+    def own(self, name):
+        """The id of a container that no other run has, `name` in the transcript. gVisor's sandboxes listen on a
+        socket that is called after the id alone, on the whole machine: also those of a run that was killed."""
+        unique = "%s-%s" % (name, self.namespace)
+        self.names[unique] = name
+        return unique
+
     def run(self, *arguments, **options):
         """ctr run, with the runtime of this combination."""
         return self.ctr("run", *self.runtime_flags, *arguments, **options)

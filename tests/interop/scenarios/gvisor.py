@@ -69,47 +69,47 @@ def sandboxes(s):
 
 
 def start(s, name, runtime=NAME, label=None):
-    done = s.ctr("run", "-d", "--runtime", runtime, IMAGE, name, "sh", "-c", LOOP, name=label or "run " + name)
+    done = s.ctr("run", "-d", "--runtime", runtime, IMAGE, name, "sh", "-c", LOOP, name=label or "run " + s.names[name])
     s.expect(done.code == 0, "run of %s: %s" % (name, done))
     return s.pid_of(name)
 
 
 def life(s, how, runtime):
-    run = ("run", "--rm", "--runtime", runtime)
+    box, run = s.own("box"), ("run", "--rm", "--runtime", runtime)
     # The 1.6 client loses what a process wrote right before its end, hence the pauses.
-    s.ctr(*run, IMAGE, "once", "sh", "-c", "echo out; echo err >&2; sleep 0.3; exit 5", name=how + ": run")
-    shown = s.ctr(*run, IMAGE, "kernel", "sh", "-c", "cat /proc/version; sleep 0.3", name=how + ": version of the kernel")
+    s.ctr(*run, IMAGE, s.own("once"), "sh", "-c", "echo out; echo err >&2; sleep 0.3; exit 5", name=how + ": run")
+    shown = s.ctr(*run, IMAGE, s.own("kernel"), "sh", "-c", "cat /proc/version; sleep 0.3", name=how + ": version of the kernel")
     s.expect("Linux version 4.4.0" in shown.out, "gVisor's own kernel answers: %s" % shown)
     # This runsc does not hear of the end of a pipe, with Debian's daemon neither.
-    fed = s.ctr(*run, IMAGE, "fed", "sh", "-c", "head -c 50000; sleep 0.2", stdin=b"line\n" * 10000, compare="code",
+    fed = s.ctr(*run, IMAGE, s.own("fed"), "sh", "-c", "head -c 50000; sleep 0.2", stdin=b"line\n" * 10000, compare="code",
                 name=how + ": run from a pipe")
     s.expect(fed.out == "line\n" * 10000, "all of standard input comes back: %d bytes" % len(fed.out))
-    terminal(s, how + ": run on a terminal", *run, "-t", IMAGE, "tty")
+    terminal(s, how + ": run on a terminal", *run, "-t", IMAGE, s.own("tty"))
 
-    pid = start(s, "box", runtime, how + ": run -d")
+    pid = start(s, box, runtime, how + ": run -d")
     s.expect("runsc" in machine.command_line(pid), "the task is a sandbox: %s" % machine.command_line(pid))
-    record = s.info("containers", "box")["Runtime"]
+    record = s.info("containers", box)["Runtime"]
     s.expect(record.get("Name") == runtime and not record.get("Options"), "no options of another runtime: %s" % record)
-    s.ctr("tasks", "exec", "--exec-id", "e", "box", "sh", "-c", "echo inside; sleep 0.3; exit 4", name=how + ": exec")
-    s.ctr("tasks", "exec", "--exec-id", "f", "box", "/no/such/program", compare="code", name=how + ": exec of nothing")
-    terminal(s, how + ": exec on a terminal", "tasks", "exec", "-t", "--exec-id", "t", "box")
-    s.ctr("tasks", "ps", "box", compare="code", name=how + ": ps")
-    shown = s.ctr("tasks", "metrics", "box", compare="code", name=how + ": metrics")
+    s.ctr("tasks", "exec", "--exec-id", "e", box, "sh", "-c", "echo inside; sleep 0.3; exit 4", name=how + ": exec")
+    s.ctr("tasks", "exec", "--exec-id", "f", box, "/no/such/program", compare="code", name=how + ": exec of nothing")
+    terminal(s, how + ": exec on a terminal", "tasks", "exec", "-t", "--exec-id", "t", box)
+    s.ctr("tasks", "ps", box, compare="code", name=how + ": ps")
+    shown = s.ctr("tasks", "metrics", box, compare="code", name=how + ": metrics")
     s.expect("memory.usage" in shown.out, "metrics: %s" % shown)
-    s.ctr("tasks", "pause", "box", name=how + ": pause")
-    s.expect(s.status_of("box") == "PAUSED", "it pauses")
-    s.ctr("tasks", "resume", "box", name=how + ": resume")
-    s.expect(s.status_of("box") == "RUNNING", "it goes on")
-    s.ctr("tasks", "rm", "box", name=how + ": rm while it runs")
-    waiting = api.start(s, "Tasks/Wait", container_id="box")
-    s.ctr("tasks", "kill", "box", name=how + ": kill")
+    s.ctr("tasks", "pause", box, name=how + ": pause")
+    s.expect(s.status_of(box) == "PAUSED", "it pauses")
+    s.ctr("tasks", "resume", box, name=how + ": resume")
+    s.expect(s.status_of(box) == "RUNNING", "it goes on")
+    s.ctr("tasks", "rm", box, name=how + ": rm while it runs")
+    waiting = api.start(s, "Tasks/Wait", container_id=box)
+    s.ctr("tasks", "kill", box, name=how + ": kill")
     api.record(s, how + ": wait", "Tasks/Wait", api.finish(waiting))
-    s.wait_for_status("box", "STOPPED")
-    api.call(s, "Tasks/Get", how + ": the stopped", container_id="box")
-    s.ctr("tasks", "rm", "box", name=how + ": rm")
-    s.ctr("tasks", "start", "-d", "box", name=how + ": start again")
-    s.ctr("tasks", "rm", "-f", "box", name=how + ": rm -f")
-    s.ctr("containers", "rm", "box", name=how + ": containers rm")
+    s.wait_for_status(box, "STOPPED")
+    api.call(s, "Tasks/Get", how + ": the stopped", container_id=box)
+    s.ctr("tasks", "rm", box, name=how + ": rm")
+    s.ctr("tasks", "start", "-d", box, name=how + ": start again")
+    s.ctr("tasks", "rm", "-f", box, name=how + ": rm -f")
+    s.ctr("containers", "rm", box, name=how + ": containers rm")
     s.nothing_left("after a life " + how, but=OF_IMAGE)
 
 
@@ -125,38 +125,40 @@ def terminal(s, name, *arguments):
 
 def restart(s):
     """The daemon is killed, one sandbox ends meanwhile, and the daemon finds what there is."""
-    stays, ends = start(s, "stays"), start(s, "ends")
+    stay, end = s.own("stays"), s.own("ends")
+    stays, ends = start(s, stay), start(s, end)
     s.daemon.kill()
     machine.end(ends)
     machine.wait_until("it to end", lambda: not machine.alive(ends))
     s.daemon.start()
-    s.wait_for_status("stays", "RUNNING")
-    s.expect(s.pid_of("stays") == stays, "it is the one of before")
-    s.ctr("tasks", "exec", "--exec-id", "e", "stays", "sh", "-c", "echo inside; sleep 0.3", name="exec after the restart")
-    waiting = api.start(s, "Tasks/Wait", container_id="stays")
-    s.ctr("tasks", "kill", "-s", "SIGKILL", "stays", name="kill after the restart")
+    s.wait_for_status(stay, "RUNNING")
+    s.expect(s.pid_of(stay) == stays, "it is the one of before")
+    s.ctr("tasks", "exec", "--exec-id", "e", stay, "sh", "-c", "echo inside; sleep 0.3", name="exec after the restart")
+    waiting = api.start(s, "Tasks/Wait", container_id=stay)
+    s.ctr("tasks", "kill", "-s", "SIGKILL", stay, name="kill after the restart")
     api.record(s, "wait after the restart", "Tasks/Wait", api.finish(waiting))
-    for name in ("stays", "ends"):
+    for name in (stay, end):
         s.quiet("tasks", "rm", name)
-        s.ctr("containers", "rm", name, name="containers rm " + name)
+        s.ctr("containers", "rm", name, name="containers rm " + s.names[name])
     s.nothing_left("after the restart", but=OF_IMAGE)
 
 
 def dead_shim(s):
     """Its shim is killed: the sandbox goes with it, and waiters hear of it."""
-    pid = start(s, "orphan")
-    waiting = api.start(s, "Tasks/Wait", container_id="orphan")
+    orphan, again = s.own("orphan"), s.own("orphan-again")
+    pid = start(s, orphan)
+    waiting = api.start(s, "Tasks/Wait", container_id=orphan)
     for shim in machine.shims([s.namespace]):
         machine.end(shim)
-    machine.wait_until("the task to be gone", lambda: s.status_of("orphan") is None)
+    machine.wait_until("the task to be gone", lambda: s.status_of(orphan) is None)
     machine.wait_until("the sandbox to end", lambda: not machine.alive(pid))
     answer = api.finish(waiting)
     s.expect(answer.code != 0 and "closed" in answer.err, "a waiter is told: %s" % answer)
     s.nothing_left("after the shim's death", but=OF_CONTAINER)
-    start(s, "orphan-again")
-    s.ctr("tasks", "rm", "-f", "orphan-again", name="rm -f after a shim's death")
-    for name in ("orphan", "orphan-again"):
-        s.ctr("containers", "rm", name, name="containers rm " + name)
+    start(s, again)
+    s.ctr("tasks", "rm", "-f", again, name="rm -f after a shim's death")
+    for name in (orphan, again):
+        s.ctr("containers", "rm", name, name="containers rm " + s.names[name])
 
 
 def options(s):

@@ -60,18 +60,19 @@ def life(s, name, flags, image):
     """Run, exec, pause, resume, kill, delete, with `name` in the names of the steps. image: what follows the flags."""
     # The 1.6 client loses what a process wrote right before its end, hence the pauses.
     once = "echo out; echo err >&2; sleep 0.3; exit 5"
-    s.run("--rm", *flags(once), *image, "once", *command(image, once), name=name + ": run")
-    s.run("-d", *flags(LOOP), *image, "life", *command(image, LOOP), name=name + ": run -d")
-    s.ctr("tasks", "exec", "--exec-id", "e", "life", "sh", "-c", "echo inside; sleep 0.3; exit 4", name=name + ": exec")
-    s.ctr("tasks", "exec", "--exec-id", "f", "life", "/no/such/program", compare="code", name=name + ": exec of nothing")
-    s.ctr("tasks", "ps", "life", compare="code", name=name + ": ps")
-    s.ctr("tasks", "pause", "life", name=name + ": pause")
-    s.expect(s.status_of("life") == "PAUSED", name + " pauses")
-    s.ctr("tasks", "resume", "life", name=name + ": resume")
-    s.ctr("tasks", "kill", "life", name=name + ": kill")
-    s.wait_for_status("life", "STOPPED")
-    s.ctr("tasks", "rm", "life", name=name + ": rm")
-    s.quiet("containers", "rm", "life")
+    s.run("--rm", *flags(once), *image, s.own("once"), *command(image, once), name=name + ": run")
+    box = s.own("life")
+    s.run("-d", *flags(LOOP), *image, box, *command(image, LOOP), name=name + ": run -d")
+    s.ctr("tasks", "exec", "--exec-id", "e", box, "sh", "-c", "echo inside; sleep 0.3; exit 4", name=name + ": exec")
+    s.ctr("tasks", "exec", "--exec-id", "f", box, "/no/such/program", compare="code", name=name + ": exec of nothing")
+    s.ctr("tasks", "ps", box, compare="code", name=name + ": ps")
+    s.ctr("tasks", "pause", box, name=name + ": pause")
+    s.expect(s.status_of(box) == "PAUSED", name + " pauses")
+    s.ctr("tasks", "resume", box, name=name + ": resume")
+    s.ctr("tasks", "kill", box, name=name + ": kill")
+    s.wait_for_status(box, "STOPPED")
+    s.ctr("tasks", "rm", box, name=name + ": rm")
+    s.quiet("containers", "rm", box)
     s.nothing_left("after %s's life" % name, but=("images", "content", "snapshots", "snapshot folders"))
 
 
@@ -132,7 +133,7 @@ def runsc(s):
         return
     path = program(s, "runsc-plain", RUNSC)
     life(s, "runsc", lambda _: ["--runc-binary", path], [IMAGE])
-    shown = s.quiet("run", *s.runtime_flags, "--rm", "--runc-binary", path, IMAGE, "kernel", "sh", "-c", "cat /proc/version")
+    shown = s.quiet("run", *s.runtime_flags, "--rm", "--runc-binary", path, IMAGE, s.own("kernel"), "sh", "-c", "cat /proc/version")
     s.expect("Linux version 4.4.0" in shown.out, "gVisor's own kernel answers: %s" % shown)
 
 
