@@ -11,6 +11,7 @@ from harness.session import Result
 IMAGE = "local.test/small:1"
 SIGNALS = ("HUP", "INT", "ILL", "ABRT", "FPE", "KILL", "USR1", "SEGV", "PIPE", "TERM", "XCPU")
 MEMORY = 16 << 20
+FURTHER = 5  # Containers that Debian's shim may end without a word of memory.
 
 
 def prepare(registry, archives):
@@ -65,14 +66,31 @@ def of(path, topic, container):
             if " %s " % topic in line and '"container_id":"%s"' % container in line]
 
 
+def reason_told(s, path, container):
+    """Whether an event told why the container was killed; it is removed."""
+    machine.wait_until("the event of the end", lambda: of(path, "/tasks/exit", container))
+    s.expect('"exit_status":137' in of(path, "/tasks/exit", container)[0], "the event has the status")
+    try:
+        told = machine.wait_until("the event of the reason", lambda: of(path, "/tasks/oom", container), 5)
+    except machine.TimedOut:
+        told = False
+    s.quiet("tasks", "rm", "-f", container)
+    s.quiet("containers", "rm", container)
+    return bool(told)
+
+
 def memory(s, path):
     """Who asks for more than there is gets killed, and an event tells why."""
-    s.run("--memory-limit", str(MEMORY), IMAGE, "fat", "tail", "/dev/zero", name="run out of memory")
-    machine.wait_until("the event of the end", lambda: of(path, "/tasks/exit", "fat"))
-    machine.wait_until("the event of the reason", lambda: of(path, "/tasks/oom", "fat"), 5)
-    s.expect('"exit_status":137' in of(path, "/tasks/exit", "fat")[0], "the event has the status")
-    s.quiet("tasks", "rm", "-f", "fat")
-    s.quiet("containers", "rm", "fat")
+    run = ("--memory-limit", str(MEMORY), IMAGE)
+    s.run(*run, "fat", "tail", "/dev/zero", name="run out of memory")
+    told = reason_told(s, path, "fat")
+    # Debian's shim loses the event when the cgroup goes first: beside load 8 of 40 under either daemon. Ours: 0 of 40.
+    for number in range(FURTHER if s.combination.shim == "reference" else 0):
+        if not told:
+            further = "fat%d" % number
+            s.quiet("run", *s.runtime_flags, *run, further, "tail", "/dev/zero")
+            told = reason_told(s, path, further)
+    s.expect(told, "the event of the reason")
     # An exec that is killed does not take the container with it.
     api.call(s, "Tasks/Update", "set a limit of memory", container_id="box",
              resources=api.any_json("LinuxResources", {"memory": {"limit": MEMORY}}))
