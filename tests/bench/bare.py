@@ -13,13 +13,14 @@ from measure import call, seconds
 
 
 class BareRunc:
-    """A bundle made of a container's specification and of the small image's busybox."""
+    """A bundle made of a container's specification and of the small image's busybox. As with a daemon, bundle and
+    state are below `states`, and the root is on the disk."""
 
-    def __init__(self, session, image):
-        self.folder = os.path.join(session.folder, "bare")
+    def __init__(self, session, states, image):
         self.id = session.namespace + "-bare"
+        self.folder = os.path.join(states, self.id)
         self.root = os.path.join(self.folder, "state")
-        rootfs = os.path.join(self.folder, "rootfs")
+        self.rootfs = rootfs = os.path.join(session.folder, "bare")
         os.makedirs(os.path.join(rootfs, "bin"))
         shutil.copy(shutil.which("busybox"), os.path.join(rootfs, "bin", "busybox"))
         for name in ("true", "sleep"):
@@ -36,7 +37,8 @@ class BareRunc:
 
     def __exit__(self, *_):
         subprocess.run(["runc", "--root", self.root, "delete", "--force", self.id], capture_output=True, check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, self.rootfs):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _bundle(self, folder, cgroup, *arguments):
         self.spec["process"].update(args=arguments, cwd="/")

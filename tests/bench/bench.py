@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Debian's containerd and ours side by side, in one run: the same client against both, rounds taken in
-turn, medians, and ratios beside the budgets of the design.
+turn, medians, and ratios beside the budgets of the design. What runs from /run where a daemon is at home is
+in memory here, too: the daemons' state with the bundles, runc's state, sockets and pipes; roots are on the disk.
 
 usage: bench.py --bin-dir DIR [--rounds N] [--containers N] [--only WORD]
 
-Parts: ctr, calls, rate, scale, pull, metadata; --only takes those whose name has WORD in it. The scale part, with N
-containers (300), is played once.
+Parts: ctr, calls, rate, scale (N containers that stay, 300), pull, metadata; --only takes those whose name has
+WORD in it. Every round plays all of them, on Debian's daemon and ours in turn, the first one of a round being
+the last one of the next.
 """
 
 import argparse
@@ -24,10 +26,12 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "interop")]
 from harness import images, machine  # noqa: E402
 from harness.registry import Registry  # noqa: E402
 from harness.session import COMBINATIONS, Session  # noqa: E402
+import private_run  # noqa: E402
 from bare import BareRunc  # noqa: E402
 from measure import Samples, call, median, pss, seconds  # noqa: E402
 
 SMALL = "local.test/small:1"
+STATES = "/run/ctrd-bench"  # In memory; each daemon's state in a folder of it.
 SIDES = {"reference": "reference", "ours": "stock-client"}
 # name, unit, budget for the ratio, what it is
 ROWS = [
@@ -57,6 +61,9 @@ ROWS = [
 MORE_IS_BETTER = ("/s", "op/s")
 LIFE_OVER_RUNC = 10  # ms: the budget for a life above what the same calls of bare runc cost.
 SHIM_MB = 2  # The budget of a shim's PSS.
+RESTARTS = 3  # In each round.
+ROUND_SECONDS = 1200  # More than a round takes on any machine: then something hangs.
+HOLDERS = 4  # Clients that start containers that stay.
 
 
 def say(text):
@@ -119,13 +126,13 @@ def restart(session, count):
 
 def scale(session, samples, side, count):
     """Many containers: the time to start them, what they weigh, and how a new daemon finds them."""
-    many = {"clients": 4, "count": count, "prefix": "h"}
+    many = {"clients": HOLDERS, "count": count, "prefix": "h"}
     samples.add("hold", side, load(session, "hold", **many)["seconds"])
     samples.add("shim PSS", side, sum(pss(pid) for pid in machine.shims([session.namespace])) / count)
     samples.add("daemon PSS loaded", side, pss(session.daemon.pid))
-    restarts = [restart(session, count) for _ in range(5)]
+    restarts = [restart(session, count) for _ in range(RESTARTS)]
     samples.add("remove", side, load(session, "remove", **many)["seconds"])
-    empty = median([restart(session, 0)["adopted"] for _ in range(5)])
+    empty = median([restart(session, 0)["adopted"] for _ in range(RESTARTS)])
     for times in restarts:
         samples.add("restart answer", side, times["answered"])
         samples.add("restart adopted", side, times["adopted"])
@@ -152,47 +159,53 @@ def metadata(session, samples, side, program):
     samples.add("metadata", side, float(call([program, session.daemon.address, session.namespace, "16", "2"])))
 
 
+def start_sessions(sessions, samples, bin_dir, registry, archives):
+    """Both daemons, each with the image and at rest; those that started are in `sessions`."""
+    for side, combination in SIDES.items():
+        session = Session(COMBINATIONS[combination], bin_dir, registry, archives)
+        session.daemon.state = os.path.join(STATES, session.namespace)
+        sessions[side] = session.__enter__()
+        call(session.command("version"))
+    time.sleep(1)  # At rest.
+    for side, session in sessions.items():
+        samples.add("daemon PSS at rest", side, pss(session.daemon.pid))
+        call(session.command("images", "import", os.path.join(archives, "small.tar"), client="reference"))
+        call(session.command("run", "--rm", SMALL, "warm", "true"))
+        session.load, session.parent = os.path.join(bin_dir, "task_load"), top_snapshot(session)
+
+
 def bench(options, registry, archives):
     samples = Samples()
     bin_dir = os.path.abspath(options.bin_dir)
     reference = registry.push(images.large(), "bench/large:1")
     metadata_load = os.path.join(bin_dir, "metadata_load")
+    # Its name, what it does on a daemon, and the same with bare runc.
     parts = [
-        ("ctr run", lambda session, side: runs(session, samples, side, 10)),
-        ("ctr exec", lambda session, side: execs(session, samples, side, 10)),
-        ("calls", lambda session, side: calls(session, samples, side, 30)),
-        ("rate", lambda session, side: rates(session, samples, side, 100)),
-        ("scale", lambda session, side: scale(session, samples, side, options.containers)),
-        ("pull", lambda session, side: pulls(session, samples, side, reference)),
-        ("metadata", lambda session, side: metadata(session, samples, side, metadata_load)),
+        ("ctr run", lambda session, side: runs(session, samples, side, 10), None),
+        ("ctr exec", lambda session, side: execs(session, samples, side, 10), None),
+        ("calls", lambda session, side: calls(session, samples, side, 30), lambda bare: bare.lives(samples, 30)),
+        ("rate", lambda session, side: rates(session, samples, side, 100), None),
+        ("scale", lambda session, side: scale(session, samples, side, options.containers),
+         lambda bare: bare.hold(samples, options.containers, HOLDERS)),
+        ("pull", lambda session, side: pulls(session, samples, side, reference), None),
+        ("metadata", lambda session, side: metadata(session, samples, side, metadata_load), None),
     ]
     for number in range(options.rounds):
         sessions = {}
         try:
-            for side, combination in SIDES.items():
-                sessions[side] = Session(COMBINATIONS[combination], bin_dir, registry, archives).__enter__()
-                call(sessions[side].command("version"))
-            time.sleep(1)  # At rest.
-            for side, session in sessions.items():
-                samples.add("daemon PSS at rest", side, pss(session.daemon.pid))
-                call(session.command("images", "import", os.path.join(archives, "small.tar"), client="reference"))
-                call(session.command("run", "--rm", SMALL, "warm", "true"))
-                session.load, session.parent = os.path.join(bin_dir, "task_load"), top_snapshot(session)
-            for name, part in parts:
-                if options.only not in name or (name == "scale" and number > 0):
+            start_sessions(sessions, samples, bin_dir, registry, archives)
+            for name, part, without_daemon in parts:
+                if options.only not in name:
                     continue
-                order = list(sessions) if number % 2 == 0 else list(reversed(sessions))
-                for side in order:
-                    say("round %d of %d: %s, %s" % (number + 1, options.rounds, name, side))
-                    part(sessions[side], side)
-                if name == "calls":
-                    say("round %d of %d: calls, bare runc" % (number + 1, options.rounds))
-                    with BareRunc(sessions["ours"], SMALL) as bare:
-                        bare.lives(samples, 30)
-                if name == "scale":
-                    say("scale, bare runc")
-                    with BareRunc(sessions["ours"], SMALL) as bare:
-                        bare.hold(samples, options.containers, 4)
+                order = [*sessions, *(["bare runc"] if without_daemon else [])]
+                for side in order if number % 2 == 0 else reversed(order):
+                    say("%4.0f s: round %d of %d: %s, %s" % (time.monotonic() - options.began, number + 1, options.rounds,
+                                                            name, side))
+                    if side in sessions:
+                        part(sessions[side], side)
+                        continue
+                    with BareRunc(sessions["ours"], STATES, SMALL) as bare:
+                        without_daemon(bare)
         finally:
             for session in sessions.values():
                 session.__exit__(None, None, None)
@@ -227,8 +240,8 @@ def report(samples, options):
     if "shim PSS" in samples.values:
         weight = samples.median("shim PSS", "ours")
         row("shim PSS itself", "", "", "%.4g MB" % weight, "", "<= %d MB" % SHIM_MB, weight <= SHIM_MB, "")
-    print("\n%d rounds, medians; %s." % (options.rounds, "all budgets met" if not missed
-                                         else "budgets missed: " + ", ".join(missed)))
+    print("\n%d rounds in %.0f s, medians; %s." % (options.rounds, time.monotonic() - options.began, "all budgets met"
+                                                  if not missed else "budgets missed: " + ", ".join(missed)))
 
 
 def main():
@@ -241,6 +254,9 @@ def main():
     if os.geteuid() != 0:
         print("make bench needs root", file=sys.stderr)
         return 1
+    options.began = time.monotonic()
+    machine.end_in_time(options.rounds * ROUND_SECONDS)
+    private_run.enter()
     folder = tempfile.mkdtemp(prefix="ctrd-bench-")
     registry = Registry(os.path.join(folder, "registry"))
     try:
