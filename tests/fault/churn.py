@@ -86,6 +86,7 @@ def churn(arguments):
                      "memory grew: %d kB, %d kB" % (before[2], after[2]))
         where.restart(kill=False)
         where.check_clean("after a restart", ids)
+        where.expect(not where.temporary_files(), "temporary files: left behind: %s" % where.temporary_files())
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ class Field:
         self.session = Session(COMBINATIONS["stock-client" if side == "ours" else "reference"], self.bin_dir,
                                NoRegistry, "")
         self.session.failures = self.failures = FAILURES
+        self.temporary = os.path.join(self.session.folder, "tmp")  # TMPDIR of daemons and shims.
+        os.makedirs(self.temporary)
+        self.session.daemon.environment["TMPDIR"] = self.temporary
 
     def __enter__(self):
         self.session.__enter__()
@@ -113,6 +116,10 @@ class Field:
         found["files"] = self._files(session.daemon.state)
         return found
 
+    def temporary_files(self):
+        """What daemons and shims have left in their TMPDIR."""
+        return self._files(self.temporary)
+
     def _is_stray(self, pid):
         """A process of this session that is neither the daemon, nor one of its threads, nor us."""
         line = machine.command_line(pid)
@@ -123,7 +130,7 @@ class Field:
 
     @staticmethod
     def _files(top):
-        """Everything in the state directory but sockets, which a daemon makes for itself."""
+        """Everything below a directory."""
         return sorted(os.path.relpath(os.path.join(folder, name), top)
                       for folder, folders, names in os.walk(top) for name in folders + names)
 
