@@ -18,6 +18,7 @@ mount -t overlay -o lowerdir=/host,upperdir=/memory/upper,workdir=/memory/work w
 mount -t proc -o nosuid,nodev,noexec proc /whole/proc
 mount -t sysfs -o nosuid,nodev,noexec sys /whole/sys
 mount -t securityfs security /whole/sys/kernel/security
+if [ -d /whole/sys/fs/selinux ]; then mount -t selinuxfs selinux /whole/sys/fs/selinux; fi
 mount -t cgroup2 -o nosuid,nodev,noexec,nsdelegate cgroup2 /whole/sys/fs/cgroup
 mount -t devtmpfs -o nosuid dev /whole/dev
 for link in fd:fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do ln -s "/proc/self/${link#*:}" "/whole/dev/${link%:*}"; done

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a test in a virtual machine with Debian's kernel, pure cgroups of version 2, and AppArmor.
+"""Runs a test in a virtual machine with Debian's kernel, pure cgroups of version 2, and AppArmor or SELinux.
 
 usage: run.py --kernel-dir DIR --bin-dir DIR SUBJECT [WORD…]
        run.py --kernel-dir DIR --bin-dir DIR --command WORD…
 
 SUBJECT is a script of tests/vm/subjects, called with --bin-dir and the words; --command is any command.
+--security: apparmor (else), or selinux, which enforces as soon as the subject has loaded a policy.
 --only-fast: where the processor does not run the machine, skip what takes too long to emulate.
 
 Exit status: that of the test; 77: there can be no virtual machine here.
@@ -37,7 +38,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernel-dir", required=True)
     parser.add_argument("--bin-dir", required=True)
-    parser.add_argument("--seconds", type=int, default=290, help="after these the machine is switched off")
+    parser.add_argument("--seconds", type=int, default=580, help="after these the machine is switched off")
+    parser.add_argument("--security", choices=sorted(virtual_machine.SECURITY), default="apparmor")
     parser.add_argument("--only-fast", action="store_true")
     parser.add_argument("--command", action="store_true")
     parser.add_argument("words", nargs=argparse.REMAINDER)
@@ -53,7 +55,8 @@ def main():
     if not options.command:
         script = os.path.join(HERE, "subjects", words[0] + ".py")
         words = ["/usr/bin/python3", script, "--bin-dir", os.path.abspath(options.bin_dir), *words[1:]]
-    outcome = virtual_machine.VirtualMachine(found).run(words, options.seconds, emulate=not options.only_fast)
+    machine = virtual_machine.VirtualMachine(found, security=options.security)
+    outcome = machine.run(words, options.seconds, emulate=not options.only_fast)
     if not outcome:
         print("skipped: no machine comes up with this KVM, and without it would take too long")
         return 77

@@ -13,13 +13,18 @@ SECONDS = 280  # A little less than the machine has.
 LOOP = "trap 'exit 3' TERM; touch /ready; while :; do sleep 0.1; done"
 
 
-def main(*programs):
-    """Plays the tests of the subject that is run, with Debian's client, and ends with their status. `programs` are
-    those that it cannot do without."""
+def require(*programs):
+    """Ends here, skipped, where one of the programs is not there."""
     for program in programs:
         if not shutil.which(program):
             print("skipped: %s is not installed" % program)
             sys.exit(77)
+
+
+def main(*programs):
+    """Plays the tests of the subject that is run, with Debian's client, and ends with their status. `programs` are
+    those that it cannot do without."""
+    require(*programs)
     module = sys.modules["__main__"]
     sys.exit(facts.main(module.__doc__, [module], "stock-client", SECONDS))
 
