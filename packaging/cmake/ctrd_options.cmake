@@ -41,8 +41,8 @@ add_link_options(-Wl,--gc-sections)
 add_compile_options(-fstack-protector-strong)
 add_compile_definitions($<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
 
-# Our own code only: generated code is the release's, and comes out of ccache. Of the undefined behaviours, those that
-# AddressSanitizer sees too are left to it: they double the time to compile.
+# Our own code only: generated code is the release's, and comes out of ccache (but for tsan's in ctrd_protos). Of the
+# undefined behaviours, those that AddressSanitizer sees too are left to it: they double the time to compile.
 set(CTRD_SANITIZE_OPTIONS "")
 if(CTRD_SANITIZE)
   set(CTRD_SANITIZE_OPTIONS -fsanitize=${CTRD_SANITIZE} -fno-omit-frame-pointer -O0 -U_FORTIFY_SOURCE)

@@ -2,7 +2,7 @@
 
 // Tells ThreadSanitizer of Abseil's mutexes. The system's Abseil is built without it, so that what
 // its locks order looks unordered. With the linker's --wrap each call of these functions, from our
-// code and from gRPC's, comes here first (packaging/cmake/ctrd_sanitizers.cmake).
+// code and from gRPC's, comes here first (packaging/cmake/ctrd_tsan.cmake).
 #include <sanitizer/tsan_interface.h>
 
 #include "absl/synchronization/mutex.h"
@@ -91,6 +91,13 @@ void __real__ZN4absl7debian35MutexD1Ev(void* mutex);
 void __wrap__ZN4absl7debian35MutexD1Ev(void* mutex) {
   __real__ZN4absl7debian35MutexD1Ev(mutex);
   __tsan_mutex_destroy(mutex, __tsan_mutex_not_static);
+}
+
+// Unlocks inside Abseil, where the call of Unlock is not seen. The mutex is its only member.
+void __real__ZN4absl7debian319ReleasableMutexLock7ReleaseEv(void* lock);
+void __wrap__ZN4absl7debian319ReleasableMutexLock7ReleaseEv(void* lock) {
+  TellUnlock(*static_cast<void**>(lock));
+  __real__ZN4absl7debian319ReleasableMutexLock7ReleaseEv(lock);
 }
 
 #define WAIT(symbol, mutex, parameters, arguments, result_type) \
