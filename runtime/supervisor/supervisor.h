@@ -204,7 +204,11 @@ class Supervisor final : public TaskRuntime, public base::MetricSource {
   enum class Reached { kYes, kNobody, kNoAnswer };
   static constexpr char kDoesNotAnswer[] = "does not answer";
   static constexpr char kNotReached[] = "cannot be connected to";
+  static constexpr char kHangsUp[] = "breaks the connection when it is asked";
   Reached Reach(const TaskPtr& task);  // Connects, if it is not.
+  // Without a connection that stays: its end would have us look again, without a pause.
+  Reached LookAt(const Task& task);
+  static Reached Judge(const Task& task, const absl::Status& connected);
   void AdoptOne(const TaskPtr& task);
   absl::Status FindShimOf(Task& task);
   // Asks for the state of a task that the caller owns, which then is Answered's, or of one in

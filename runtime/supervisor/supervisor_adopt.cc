@@ -68,13 +68,23 @@ void Supervisor::AdoptOne(const TaskPtr& task) {
 
 Supervisor::Reached Supervisor::Reach(const TaskPtr& task) {
   if (const auto shim = task->shim(); shim != nullptr && !shim->closed()) return Reached::kYes;
-  const absl::Status connected = ConnectShim(task, absl::Now() + timeouts_.shim_load);
+  return Judge(*task, ConnectShim(task, absl::Now() + timeouts_.shim_load));
+}
+
+Supervisor::Reached Supervisor::LookAt(const Task& task) {
+  const auto shim = ShimClient::Connect(loop_->loop(), task.endpoint, task.bundle.namespace_name,
+                                        absl::Now() + timeouts_.shim_load);
+  if (shim.ok()) (*shim)->Close();
+  return Judge(task, shim.status());
+}
+
+Supervisor::Reached Supervisor::Judge(const Task& task, const absl::Status& connected) {
   if (connected.ok()) return Reached::kYes;
   // Refused, or no such file. Anything else says more about us than about the shim.
   const bool nobody = absl::IsUnavailable(connected) || absl::IsNotFound(connected);
   base::LogInfo(
       nobody ? "shim is gone" : "shim cannot be connected to",
-      {{"id", task->bundle.id}, {"namespace", task->bundle.namespace_name}, {"error", connected}});
+      {{"id", task.bundle.id}, {"namespace", task.bundle.namespace_name}, {"error", connected}});
   return nobody ? Reached::kNobody : Reached::kNoAnswer;
 }
 
@@ -108,7 +118,7 @@ void Supervisor::Answered(const TaskPtr& task, const absl::StatusOr<std::string>
                                   {"error", state.status()}};
   if (ttrpc::IsClosedError(state.status())) {
     if (Reach(task) == Reached::kNobody) return queue_.Post([this, task] { Forget(task); });
-    return Quarantine(task, "breaks the connection when it is asked", quarantined);
+    return Quarantine(task, kHangsUp, quarantined);
   }
   if (absl::IsNotFound(state.status())) {
     // Started but never created, or deleted already, when the daemon went away.

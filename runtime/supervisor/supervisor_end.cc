@@ -167,14 +167,16 @@ void Supervisor::AwaitLeft(Task& task, const absl::Status& told, absl::Time dead
 }
 
 void Supervisor::ShimClosed(const TaskPtr& task) {
+  const bool quarantined = table_.StageOf(task) == TaskTable::Stage::kQuarantined;
   if (stopping_ || !table_.TryBeginEnd(task)) return;  // Somebody else is ending it.
   task->waits.Disconnected();
   // A connection may break without the shim: killing its container for that would be our fault.
-  switch (Reach(task)) {
+  switch (quarantined ? LookAt(*task) : Reach(task)) {
     case Reached::kYes:
+      if (quarantined) return Quarantine(task, kHangsUp, true);  // It is asked when its time comes.
       return AskForState(task, Asker::kOwner, absl::Now() + timeouts_.shim_load);
     case Reached::kNoAnswer:
-      return Quarantine(task, kNotReached, false);
+      return Quarantine(task, kNotReached, quarantined);
     case Reached::kNobody:
       break;
   }

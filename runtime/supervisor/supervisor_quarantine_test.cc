@@ -4,9 +4,13 @@
 // are fakes.
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <future>
+#include <thread>
 
 #include "base/wire.h"
 #include "runtime/supervisor/shim_messages.h"
@@ -190,6 +194,63 @@ TEST_P(QuarantineTest, ABrokenConnectionIsNotADeadShim) {
   EXPECT_THAT(waited.get(), IsOk());
   EXPECT_EQ(Shim("x").deletes(), 0u);
   EXPECT_THAT(events_.Topics(), testing::IsEmpty());
+}
+
+// Accepts connections and hangs up on each, when it has been told something or at once.
+class HangingUp {
+ public:
+  HangingUp(const std::string& path, bool at_once) : at_once_(at_once) {
+    (void)::unlink(path.c_str());
+    auto listener = ttrpc::ListenUnix(path);
+    EXPECT_THAT(listener, IsOk());
+    listener_ = *std::move(listener);
+    thread_ = std::thread([this] { Serve(); });
+  }
+  ~HangingUp() {
+    stopping_ = true;
+    (void)::shutdown(listener_.get(), SHUT_RDWR);  // Wakes it up.
+    thread_.join();
+  }
+  size_t connections() const { return connections_; }
+
+ private:
+  void Serve() {
+    while (!stopping_) {
+      pollfd waiting{.fd = listener_.get(), .events = POLLIN, .revents = 0};
+      (void)::poll(&waiting, 1, -1);
+      const base::UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      if (!connection.valid()) continue;
+      char byte;
+      if (!at_once_) (void)!::read(connection.get(), &byte, 1);
+      ++connections_;
+    }
+  }
+
+  const bool at_once_;
+  std::atomic<bool> stopping_ = false;
+  std::atomic<size_t> connections_ = 0;
+  base::UniqueFd listener_;
+  std::thread thread_;
+};
+
+TEST_P(QuarantineTest, WhoHangsUpIsLookedAtWithPauses) {
+  constexpr size_t kEnough = 12;  // Some are of looks that were due.
+  for (const bool at_once : {false, true}) {
+    const std::string id = at_once ? "refuses" : "hangs-up";
+    ASSERT_THAT(Create(id), IsOk());
+    supervisor_.reset();
+    Shim(id).Stop();
+    {
+      const HangingUp shim(Shim(id).socket(), at_once);
+      Restart();
+      ASSERT_TRUE(Eventually([&] { return shim.connections() >= kEnough; }));
+      EXPECT_EQ(Metric("containerd_shims_quarantined_total"), 1) << id;
+      EXPECT_TRUE(Eventually([&] { return InQuarantine(1); })) << id;
+      supervisor_.reset();
+    }
+    Restart();
+    EXPECT_TRUE(Eventually([&] { return Left().empty(); }));
+  }
 }
 
 TEST_P(QuarantineTest, ManyDeadShimsDoNotHoldUpTheLiving) {
