@@ -140,6 +140,7 @@ absl::StatusOr<std::string> ShimCommands::RunStart(const std::string& binary, co
                            options_.extra_environment.end());
   spawn.working_directory = bundle.path;
   spawn.new_process_group = true;
+  spawn.parent_death_signal = SIGKILL;
   auto result = base::Run(std::move(spawn), input, deadline);
   if (!result.ok()) {
     return base::WithCode(base::Annotate(result.status(), "start failed"),
@@ -204,6 +205,7 @@ absl::StatusOr<Exit> ShimCommands::Delete(const std::string& binary, const Bundl
   spawn.argv.push_back("delete");
   spawn.environment = Environment(bundle);
   spawn.working_directory = bundle.path;
+  spawn.parent_death_signal = SIGKILL;
   ASSIGN_OR_RETURN(SeparateOutput output, RunSeparately(spawn, "", deadline));
   // Somebody killed it amid its work, for want of memory say: nobody else would finish that.
   for (int runs = 1; output.exit_code == 128 + SIGKILL && runs < kMostDeletes; ++runs) {

@@ -27,6 +27,7 @@ struct ShimCommandOptions {
   std::vector<std::string> extra_environment;  // Of the start call.
 };
 
+// Neither a start nor a delete outlives this process: the next daemon decides anew.
 class ShimCommands {
  public:
   explicit ShimCommands(ShimCommandOptions options) : options_(std::move(options)) {}
