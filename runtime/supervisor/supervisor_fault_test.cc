@@ -133,9 +133,8 @@ TEST_P(FaultTest, AShimsDeleteThatIsAlwaysKilledIsGivenUp) {
 }
 
 TEST_P(FaultTest, AShimThatGoesDuringCreateLeavesNothing) {
-  Shim("x").On("Create", [this](const ttrpc::Call&, ttrpc::Responder responder) {
-    std::thread([this, responder] { Shim("x").Stop(); }).detach();
-  });
+  FakeShim& shim = Shim("x");
+  shim.On("Create", [&](const ttrpc::Call&, const ttrpc::Responder&) { shim.Leave(); });
   EXPECT_THAT(Create("x"),
               StatusIs(absl::StatusCode::kUnknown, "failed to create shim task: ttrpc: closed"));
   EXPECT_THAT(Left(), testing::IsEmpty());

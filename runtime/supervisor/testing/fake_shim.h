@@ -47,7 +47,7 @@ class FakeShim {
     Listen();
   }
   ~FakeShim() {
-    leaving_.clear();  // Waits.
+    leavers_.clear();  // Waits.
     Stop();
   }
 
@@ -118,12 +118,32 @@ class FakeShim {
     bridge_->DropConnections();
   }
 
+  // The shim's process ends amid a call: once that is over, and `answer` has been called.
+  void Leave(const std::function<void()>& answer = [] {}) {
+    {
+      const std::scoped_lock lock(mutex_);
+      ++leaving_;
+    }
+    answer();
+    if (!over_grpc_) {
+      return thread_->loop()->Post([this] {
+        End();
+        Left();
+      });
+    }
+    const std::scoped_lock lock(leavers_mutex_);
+    leavers_.push_back(std::async(std::launch::async, [this] {
+      Stop();
+      Left();
+    }));
+  }
   // The shim's process ends, or is there again.
   void Stop() {
     CloseBridge();
     OnLoop([this] { End(); });
   }
   void Listen() {
+    AwaitLeft();
     CloseBridge();
     const std::string path = over_grpc_ ? directory_ + "/inner.sock" : socket();
     OnLoop([&] {
@@ -184,9 +204,10 @@ class FakeShim {
       handle(call, std::move(responder));
     } else if (call.method == "Wait") {
       Keep(call, responder);
+    } else if (call.method == "Shutdown") {
+      Leave([&] { Reply(call, responder); });
     } else {
       Reply(call, responder);
-      if (call.method == "Shutdown") Leave();
     }
     // Now AnswerKept finds what is kept.
     const std::scoped_lock lock(mutex_);
@@ -194,11 +215,14 @@ class FakeShim {
     called_.notify_all();
   }
 
-  // When the answer is out.
-  void Leave() {
-    if (!over_grpc_) return thread_->loop()->Post([this] { End(); });
-    const std::scoped_lock lock(leaving_mutex_);
-    leaving_.push_back(std::async(std::launch::async, [this] { Stop(); }));
+  void Left() {
+    const std::scoped_lock lock(mutex_);
+    --leaving_;
+    left_.notify_all();
+  }
+  void AwaitLeft() {
+    std::unique_lock lock(mutex_);
+    left_.wait(lock, [&] { return leaving_ == 0; });
   }
 
   static void Reply(const ttrpc::Call& call, const ttrpc::Responder& responder) {
@@ -236,7 +260,8 @@ class FakeShim {
   const bool over_grpc_;
   std::string start_script_, delete_script_ = "true";
   std::mutex mutex_;
-  std::condition_variable called_;
+  std::condition_variable called_, left_;
+  int leaving_ = 0;  // Ends that are under way.
   std::map<std::string, Handle> handlers_;
   std::map<std::string, size_t> calls_, handled_;
   std::vector<std::pair<ttrpc::Call, ttrpc::Responder>> kept_;
@@ -244,10 +269,10 @@ class FakeShim {
   base::UniqueFd listener_;
   std::unique_ptr<ttrpc::Server> server_;
   // Over gRPC: what speaks it, and what it asks.
-  std::mutex bridge_mutex_, leaving_mutex_;
+  std::mutex bridge_mutex_, leavers_mutex_;
   std::unique_ptr<ttrpc::Client> inner_;
   std::unique_ptr<GrpcBridge> bridge_;
-  std::vector<std::future<void>> leaving_;
+  std::vector<std::future<void>> leavers_;
 };
 
 }  // namespace ctrd::runtime
