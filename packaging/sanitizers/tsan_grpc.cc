@@ -4,7 +4,6 @@
 // began an operation is seen by whoever gets the operation's tag. How the library passes it on
 // inside is not looked at: its code is not instrumented, and its calls are quiet (tsan_quiet.cc).
 // With the linker's --wrap the calls of these functions come here first.
-#include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,8 +13,11 @@
 
 #include "grpc/grpc.h"
 #include "grpcpp/support/server_callback.h"
+#include "of_library.h"
 
 namespace {
+
+using ctrd::sanitizers::OfLibrary;
 
 // Addresses that stand for: an operation began; the last that a call did was done.
 char began, ended;
@@ -53,11 +55,6 @@ bool IsOurOwn(int fd) {
   ucred peer = {};
   socklen_t size = sizeof(peer);
   return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid == ::getpid();
-}
-
-// A function of the C library, past ThreadSanitizer's that stands before it.
-void* OfLibrary(const char* name) {
-  return ::dlsym(::dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD), name);
 }
 
 }  // namespace

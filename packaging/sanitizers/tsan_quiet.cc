@@ -2,11 +2,12 @@
 
 // What the copies of the system's libraries call in place of the functions that ThreadSanitizer
 // intercepts (quiet_archives.py, quiet_calls.txt): they do the same, and are not seen.
-#include <dlfcn.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <new>
+
+#include "of_library.h"
 
 extern "C" {
 void __tsan_ignore_thread_begin();  // NOLINT: not in the header of each version.
@@ -15,17 +16,14 @@ void __tsan_ignore_thread_end();    // NOLINT
 
 namespace {
 
+using ctrd::sanitizers::OfLibrary;
+
 // Memory stays ThreadSanitizer's: what is allocated here may be freed by our code, and the reverse.
 class Ignore {
  public:
   Ignore() { __tsan_ignore_thread_begin(); }
   ~Ignore() { __tsan_ignore_thread_end(); }
 };
-
-// A function of the C library, past the one that stands before it.
-void* OfLibrary(const char* name) {
-  return ::dlsym(::dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD), name);
-}
 
 }  // namespace
 
