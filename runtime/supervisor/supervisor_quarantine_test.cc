@@ -26,8 +26,8 @@ using testing::HasSubstr;
 class QuarantineTest : public FakeShimTest {
  protected:
   void SetUp() override {
-    timeouts_.shim_load = absl::Milliseconds(300);
-    timeouts_.task_state = absl::Milliseconds(300);
+    timeouts_.shim_load = absl::Seconds(1);
+    timeouts_.task_state = absl::Seconds(1);
     FakeShimTest::SetUp();
   }
   bool InQuarantine(int count) { return Metric("containerd_shims_in_quarantine") == count; }
@@ -77,7 +77,7 @@ CTRD_FOR_BOTH_PROTOCOLS(ListTest);
 TEST_P(ListTest, AMuteShimIsNotWaitedForAfterARestartWhenTheOthersHaveAnswered) {
   Shim("mute").Mute("State");
   Restart();
-  EXPECT_LT(TimeOfLists(10), absl::Seconds(2));
+  EXPECT_LT(TimeOfLists(10), absl::Seconds(10));  // Not 20.
   Shim("mute").On("State", nullptr);
   Shim("mute").AnswerKept();
   EXPECT_TRUE(Eventually([&] { return supervisor_->List(context_)->size() == 2; }));
@@ -99,7 +99,7 @@ TEST_P(ListTest, WhatIsAdoptedWhileAListWaitsIsAskedOnce) {
 TEST_P(ListTest, AShimThatFallsSilentKeepsOneListWaitingForLong) {
   Shim("mute").Mute("State");
   Shim("mute").Mute("Connect");
-  EXPECT_LT(TimeOfLists(5), absl::Seconds(4));
+  EXPECT_LT(TimeOfLists(5), absl::Seconds(8));  // Not 10.
 }
 
 TEST_P(QuarantineTest, AMuteShimIsFoundAgainWhenItAnswers) {
@@ -269,7 +269,7 @@ TEST_P(QuarantineTest, ManyDeadShimsDoNotHoldUpTheLiving) {
   }
   Restart();
   EXPECT_TRUE(Eventually([&] { return supervisor_->State(context_, "z", "").ok(); }));
-  EXPECT_GT(Metric("containerd_shims_died_total"), 0);
+  EXPECT_TRUE(Eventually([&] { return Metric("containerd_shims_died_total") > 0; }));
   EXPECT_FALSE(supervisor_->WaitAdopted(absl::Now()));  // They are still being cleared away.
   ASSERT_OK_AND_ASSIGN(const base::UniqueFd release, base::Open(fifo, O_RDWR));
   ASSERT_THAT(base::WriteAll(release.get(), std::string(1000, '\n'), fifo), IsOk());
