@@ -87,6 +87,12 @@ class FakeShim {
     On(method,
        [this](const ttrpc::Call& call, ttrpc::Responder responder) { Keep(call, responder); });
   }
+  // The shim's process ends when it is asked for `method`.
+  void LeaveOn(const std::string& method) {
+    On(method, [this](const ttrpc::Call& call, ttrpc::Responder responder) {
+      Leave([&] { Keep(call, responder); });
+    });
+  }
   void Fail(const std::string& method, absl::Status status) {
     On(method,
        [status](const ttrpc::Call&, ttrpc::Responder responder) { responder.Reply(status); });
@@ -118,25 +124,6 @@ class FakeShim {
     bridge_->DropConnections();
   }
 
-  // The shim's process ends amid a call: once that is over, and `answer` has been called.
-  void Leave(const std::function<void()>& answer = [] {}) {
-    {
-      const std::scoped_lock lock(mutex_);
-      ++leaving_;
-    }
-    answer();
-    if (!over_grpc_) {
-      return thread_->loop()->Post([this] {
-        End();
-        Left();
-      });
-    }
-    const std::scoped_lock lock(leavers_mutex_);
-    leavers_.push_back(std::async(std::launch::async, [this] {
-      Stop();
-      Left();
-    }));
-  }
   // The shim's process ends, or is there again.
   void Stop() {
     CloseBridge();
@@ -215,6 +202,25 @@ class FakeShim {
     called_.notify_all();
   }
 
+  // The shim's process ends once the call at hand is over, to which `answer` has its answer.
+  void Leave(const std::function<void()>& answer) {
+    {
+      const std::scoped_lock lock(mutex_);
+      ++leaving_;
+    }
+    answer();
+    if (!over_grpc_) {
+      return thread_->loop()->Post([this] {
+        End();
+        Left();
+      });
+    }
+    const std::scoped_lock lock(leavers_mutex_);
+    leavers_.push_back(std::async(std::launch::async, [this] {
+      Stop();
+      Left();
+    }));
+  }
   void Left() {
     const std::scoped_lock lock(mutex_);
     --leaving_;
