@@ -66,6 +66,13 @@ absl::StatusOr<SeparateOutput> RunSeparately(base::SpawnOptions spawn, std::stri
   return output;
 }
 
+bool WasKilled(int exit_code) { return exit_code == 128 + SIGKILL; }
+
+absl::StatusOr<ShimEndpoint> AnswerOf(const base::RunResult& start) {
+  if (start.exit_code == 0) return DecodeStartAnswer(start.output);
+  return base::Unknown("start failed: {}: exit status {}", start.output, start.exit_code);
+}
+
 bool Debugging() { return base::CurrentLogLevel() <= base::LogLevel::kDebug; }
 
 containerd::runtime::bootstrap::v1::LogLevel BootstrapLogLevel() {
@@ -128,9 +135,10 @@ std::string ShimCommands::BootstrapParams(const Bundle& bundle,
   return params.SerializeAsString();
 }
 
-absl::StatusOr<std::string> ShimCommands::RunStart(const std::string& binary, const Bundle& bundle,
-                                                   const std::string& input,
-                                                   absl::Time deadline) const {
+absl::StatusOr<base::RunResult> ShimCommands::RunStart(const std::string& binary,
+                                                       const Bundle& bundle,
+                                                       const std::string& input,
+                                                       absl::Time deadline) const {
   base::SpawnOptions spawn;
   spawn.argv = Flags(binary, bundle);
   if (Debugging()) spawn.argv.push_back("-debug");
@@ -142,16 +150,11 @@ absl::StatusOr<std::string> ShimCommands::RunStart(const std::string& binary, co
   spawn.new_process_group = true;
   spawn.parent_death_signal = SIGKILL;
   auto result = base::Run(std::move(spawn), input, deadline);
-  if (!result.ok()) {
-    return base::WithCode(base::Annotate(result.status(), "start failed"),
-                          absl::IsDeadlineExceeded(result.status())
-                              ? absl::StatusCode::kDeadlineExceeded
-                              : absl::StatusCode::kUnknown);
-  }
-  if (result->exit_code != 0) {
-    return base::Unknown("start failed: {}: exit status {}", result->output, result->exit_code);
-  }
-  return std::move(result->output);
+  if (result.ok()) return result;
+  return base::WithCode(base::Annotate(result.status(), "start failed"),
+                        absl::IsDeadlineExceeded(result.status())
+                            ? absl::StatusCode::kDeadlineExceeded
+                            : absl::StatusCode::kUnknown);
 }
 
 ShimCommands::StdinForm ShimCommands::FormFor(const std::string& binary) {
@@ -173,27 +176,27 @@ absl::StatusOr<ShimEndpoint> ShimCommands::Start(const std::string& binary, cons
                                                  absl::Time deadline) {
   const StdinForm form = FormFor(binary);
   if (form == StdinForm::kBareOptions) {
-    ASSIGN_OR_RETURN(const std::string output,
+    ASSIGN_OR_RETURN(const base::RunResult result,
                      RunStart(binary, bundle, BareOptions(task_options), deadline));
-    return DecodeStartAnswer(output);
+    return AnswerOf(result);
   }
-  auto output = RunStart(binary, bundle, BootstrapParams(bundle, task_options), deadline);
-  if (output.ok()) {
-    if (form == StdinForm::kUnknown) Remember(binary, StdinForm::kBootstrapParams);
-    return DecodeStartAnswer(*output);
+  ASSIGN_OR_RETURN(const base::RunResult result,
+                   RunStart(binary, bundle, BootstrapParams(bundle, task_options), deadline));
+  if (result.exit_code == 0 && form == StdinForm::kUnknown) {
+    Remember(binary, StdinForm::kBootstrapParams);
   }
-  if (form != StdinForm::kUnknown || absl::IsDeadlineExceeded(output.status())) {
-    return output.status();
+  // Who was killed has not said that it knows no such input.
+  if (result.exit_code == 0 || form != StdinForm::kUnknown || WasKilled(result.exit_code)) {
+    return AnswerOf(result);
   }
   // Shims of the 1.6 generation decode all of standard input as the options, and give up.
-  auto second = RunStart(binary, bundle, BareOptions(task_options), deadline);
-  if (!second.ok()) {
-    const bool too_old =
-        base::MessageOf(output.status()).find("type with url") != std::string::npos;
-    return too_old ? second.status() : output.status();
+  const auto second = RunStart(binary, bundle, BareOptions(task_options), deadline);
+  if (second.ok() && second->exit_code == 0) {
+    Remember(binary, StdinForm::kBareOptions);
+    return AnswerOf(*second);
   }
-  Remember(binary, StdinForm::kBareOptions);
-  return DecodeStartAnswer(*second);
+  if (result.output.find("type with url") == std::string::npos) return AnswerOf(result);
+  return second.ok() ? AnswerOf(*second) : second.status();
 }
 
 absl::StatusOr<Exit> ShimCommands::Delete(const std::string& binary, const Bundle& bundle,
@@ -208,7 +211,7 @@ absl::StatusOr<Exit> ShimCommands::Delete(const std::string& binary, const Bundl
   spawn.parent_death_signal = SIGKILL;
   ASSIGN_OR_RETURN(SeparateOutput output, RunSeparately(spawn, "", deadline));
   // Somebody killed it amid its work, for want of memory say: nobody else would finish that.
-  for (int runs = 1; output.exit_code == 128 + SIGKILL && runs < kMostDeletes; ++runs) {
+  for (int runs = 1; WasKilled(output.exit_code) && runs < kMostDeletes; ++runs) {
     ASSIGN_OR_RETURN(output, RunSeparately(spawn, "", deadline));
   }
   if (!output.errors.empty()) {

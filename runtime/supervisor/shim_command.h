@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/any.h"
+#include "base/process.h"
 #include "runtime/supervisor/bootstrap.h"
 #include "runtime/supervisor/bundle.h"
 #include "runtime/task_runtime.h"
@@ -53,8 +54,8 @@ class ShimCommands {
   std::vector<std::string> Flags(const std::string& binary, const Bundle& bundle) const;
   std::vector<std::string> Environment(const Bundle& bundle) const;
   std::string BootstrapParams(const Bundle& bundle, const base::Any& task_options) const;
-  absl::StatusOr<std::string> RunStart(const std::string& binary, const Bundle& bundle,
-                                       const std::string& input, absl::Time deadline) const;
+  absl::StatusOr<base::RunResult> RunStart(const std::string& binary, const Bundle& bundle,
+                                           const std::string& input, absl::Time deadline) const;
   StdinForm FormFor(const std::string& binary);
   void Remember(const std::string& binary, StdinForm form);
 

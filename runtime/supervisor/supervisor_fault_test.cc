@@ -68,6 +68,18 @@ TEST_P(FaultTest, AStartThatHangsEndsWithItsDeadline) {
   EXPECT_NE(::kill(-std::atoi(pid.c_str()), 0), 0);  // The process group of the call.
 }
 
+TEST_P(FaultTest, AStartThatIsKilledIsNotTakenForOneThatKnowsOlderInputOnly) {
+  const std::string once = dir_ + "/once", input = dir_ + "/input";
+  Shim("x").WriteStart(
+      fmt::format("cat > {}; [ -e {} ] || {{ touch {}; kill -9 $$; }}; printf %s '{}'", input, once,
+                  once, Shim("x").StartAnswer()));
+  EXPECT_THAT(Create("x"), StatusIs(absl::StatusCode::kUnknown,
+                                    "failed to start shim: start failed: : exit status 137"));
+  EXPECT_THAT(Create("x"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const std::string params, base::ReadFile(input));
+  EXPECT_THAT(params, HasSubstr(dir_ + "/s"));  // The directory of sockets.
+}
+
 TEST_P(FaultTest, AMissingBinaryLeavesNothing) {
   CreateTask request = Request("x");
   request.runtime = dir_ + "/nothing";
@@ -133,8 +145,7 @@ TEST_P(FaultTest, AShimsDeleteThatIsAlwaysKilledIsGivenUp) {
 }
 
 TEST_P(FaultTest, AShimThatGoesDuringCreateLeavesNothing) {
-  FakeShim& shim = Shim("x");
-  shim.On("Create", [&](const ttrpc::Call&, const ttrpc::Responder&) { shim.Leave(); });
+  Shim("x").LeaveOn("Create");
   EXPECT_THAT(Create("x"),
               StatusIs(absl::StatusCode::kUnknown, "failed to create shim task: ttrpc: closed"));
   EXPECT_THAT(Left(), testing::IsEmpty());
