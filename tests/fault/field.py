@@ -163,8 +163,25 @@ class Field:
             machine.wait_until("everything to be gone", clean, seconds)
         except machine.TimedOut:
             self.failures += ["%s: left behind: %s: %s" % (when, kind, found) for kind, found in left.items()]
+            for pid in left.get("strays", []):
+                say("process %d: %s" % (pid, self._describe(pid)))
             return False
         return True
+
+    def _describe(self, pid):
+        """What a process that should be gone is, and what the daemon's log says of its container."""
+        words = machine.command_line(pid).split()
+        where = os.path.realpath("/proc/%d/cwd" % pid)
+        children = machine.read("/proc/%d/task/%d/children" % (pid, pid)).decode().split()
+        lines = ["%s in %s, state %s, children %s" % (" ".join(words), where, machine.read(
+            "/proc/%d/stat" % pid).decode().rpartition(") ")[2][:1], children)]
+        for thread in os.listdir("/proc/%d/task" % pid):
+            lines.append("thread %s waits in %s" % (thread, machine.read("/proc/%d/task/%s/wchan" % (pid, thread)).decode()))
+        if "-id" in words:
+            mark = "id=%s " % words[words.index("-id") + 1]
+            log = machine.read(self.session.daemon.log_path).decode(errors="replace").splitlines()
+            lines += [line for line in log if mark in line + " "][-20:]
+        return "\n  ".join(lines)
 
     def expect(self, truth, sentence):
         if not truth:
