@@ -257,7 +257,8 @@ TEST_P(FaultTest, FiveThousandWaitsAreOneCallToTheShim) {
     }));
   }
   ASSERT_TRUE(Shim("x").AwaitCalls("Wait", 1));
-  EXPECT_LE(base::ListDirectory("/proc/self/task")->size(), threads);
+  // gRPC's own come and go, however many calls there are.
+  EXPECT_LE(base::ListDirectory("/proc/self/task")->size(), threads + 32);
   waits.resize(kWaits / 2);  // Half of them give up.
   Shim("x").AnswerKept();
   EXPECT_TRUE(Eventually([&] { return ended == kWaits / 2; }));

@@ -47,7 +47,11 @@ class FakeShim {
     Listen();
   }
   ~FakeShim() {
-    leavers_.clear();  // Waits.
+    AwaitLeft();
+    {
+      const std::scoped_lock lock(leavers_mutex_);  // Whoever left may have it for a moment yet.
+      leavers_.clear();
+    }
     Stop();
   }
 
