@@ -121,8 +121,8 @@ class TaskRuntime {
       const base::Context& context, const std::function<bool(std::string_view id)>& wanted) = 0;
 
   // Calls `done` once, from any thread, when the process has ended (at once if it has), or with an
-  // error. Costs no thread while it waits. Dropping the returned handle ends the wait; `done` is
-  // not called after that.
+  // error. Costs no thread while it waits. Dropping the returned handle ends the wait: `done` is
+  // not called after that, and a call that is under way has returned.
   class PendingWait {
    public:
     virtual ~PendingWait() = default;

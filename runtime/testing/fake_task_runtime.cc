@@ -6,17 +6,25 @@
 #include "base/time.h"
 
 namespace ctrd::runtime {
-namespace {
 
-class FakeWait final : public TaskRuntime::PendingWait {
+class FakeTaskRuntime::PendingFake final : public PendingWait {
  public:
-  explicit FakeWait(std::shared_ptr<TaskRuntime::WaitDone> done) : done_(std::move(done)) {}
+  explicit PendingFake(std::shared_ptr<Waiter> waiter) : waiter_(std::move(waiter)) {}
+  ~PendingFake() override { waiter_->Drop(); }
 
  private:
-  std::shared_ptr<TaskRuntime::WaitDone> done_;
+  const std::shared_ptr<Waiter> waiter_;
 };
 
-}  // namespace
+void FakeTaskRuntime::Waiter::Finish(const absl::StatusOr<Exit>& exit) {
+  const std::scoped_lock lock(mutex_);
+  if (const WaitDone done = std::exchange(done_, nullptr)) done(exit);
+}
+
+void FakeTaskRuntime::Waiter::Drop() {
+  const std::scoped_lock lock(mutex_);
+  done_ = nullptr;
+}
 
 CreateTask FakeTaskRuntime::last_create() const {
   const std::scoped_lock lock(mutex_);
@@ -25,7 +33,7 @@ CreateTask FakeTaskRuntime::last_create() const {
 
 void FakeTaskRuntime::End(const std::string& namespace_name, const std::string& id,
                           uint32_t status) {
-  std::vector<std::weak_ptr<WaitDone>> waiters;
+  std::vector<std::weak_ptr<Waiter>> waiters;
   Exit exit;
   {
     const std::scoped_lock lock(mutex_);
@@ -36,7 +44,7 @@ void FakeTaskRuntime::End(const std::string& namespace_name, const std::string& 
     waiters.swap(task.waiters);
   }
   for (const auto& weak : waiters) {
-    if (const auto done = weak.lock()) (*done)(exit);
+    if (const auto waiter = weak.lock()) waiter->Finish(exit);
   }
 }
 
@@ -208,7 +216,7 @@ std::unique_ptr<TaskRuntime::PendingWait> FakeTaskRuntime::Wait(const base::Cont
                                                                 std::string_view id,
                                                                 std::string_view exec_id,
                                                                 WaitDone done) {
-  auto waiter = std::make_shared<WaitDone>(std::move(done));
+  auto waiter = std::make_shared<Waiter>(std::move(done));
   absl::StatusOr<Exit> now = Exit{};
   {
     const std::scoped_lock lock(mutex_);
@@ -218,13 +226,13 @@ std::unique_ptr<TaskRuntime::PendingWait> FakeTaskRuntime::Wait(const base::Cont
     } else if ((*process)->state != TaskState::kStopped) {
       (*Find(context, id))->waiters.push_back(waiter);
       waited_.notify_all();
-      return std::make_unique<FakeWait>(std::move(waiter));
+      return std::make_unique<PendingFake>(std::move(waiter));
     } else {
       now = (*process)->exit;
     }
   }
-  (*waiter)(now);
-  return std::make_unique<FakeWait>(std::move(waiter));
+  waiter->Finish(now);
+  return std::make_unique<PendingFake>(std::move(waiter));
 }
 
 absl::StatusOr<std::string> FakeTaskRuntime::RootfsPath(const base::Context& context,

@@ -62,10 +62,21 @@ class FakeTaskRuntime : public TaskRuntime {
                                         const base::Any& options) override;
 
  private:
+  class Waiter {
+   public:
+    explicit Waiter(WaitDone done) : done_(std::move(done)) {}
+    void Finish(const absl::StatusOr<Exit>& exit);
+    void Drop();  // Waits for a call that is under way.
+
+   private:
+    std::mutex mutex_;
+    WaitDone done_;
+  };
+  class PendingFake;
   struct Task {
     ProcessState state;
     std::map<std::string, ProcessState> execs;
-    std::vector<std::weak_ptr<WaitDone>> waiters;
+    std::vector<std::weak_ptr<Waiter>> waiters;
   };
   using Key = std::pair<std::string, std::string>;
 
