@@ -167,8 +167,10 @@ void Supervisor::AwaitLeft(Task& task, const absl::Status& told, absl::Time dead
 }
 
 void Supervisor::ShimClosed(const TaskPtr& task) {
-  const bool quarantined = table_.StageOf(task) == TaskTable::Stage::kQuarantined;
-  if (stopping_ || !table_.TryBeginEnd(task)) return;  // Somebody else is ending it.
+  if (stopping_) return;
+  const auto was = table_.TryBeginEnd(task);
+  if (!was) return;  // Somebody else is ending it.
+  const bool quarantined = was == TaskTable::Stage::kQuarantined;
   task->waits.Disconnected();
   // A connection may break without the shim: killing its container for that would be our fault.
   switch (quarantined ? LookAt(*task) : Reach(task)) {

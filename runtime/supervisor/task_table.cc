@@ -131,15 +131,16 @@ absl::StatusOr<TaskPtr> TaskTable::BeginEnd(const std::string& namespace_name, s
   return it->second.task;
 }
 
-bool TaskTable::TryBeginEnd(const TaskPtr& task) {
+std::optional<TaskTable::Stage> TaskTable::TryBeginEnd(const TaskPtr& task) {
   const std::scoped_lock lock(mutex_);
   const auto it = entries_.find(KeyOf(*task));
-  if (it == entries_.end() || it->second.task != task) return false;
-  if (it->second.stage != Stage::kLive && it->second.stage != Stage::kQuarantined) return false;
+  if (it == entries_.end() || it->second.task != task) return std::nullopt;
+  const Stage was = it->second.stage;
+  if (was != Stage::kLive && was != Stage::kQuarantined) return std::nullopt;
   // One in quarantine stays out of reach for callers, as when it was first looked for.
-  it->second.stage = it->second.stage == Stage::kLive ? Stage::kEnding : Stage::kAdopting;
+  it->second.stage = was == Stage::kLive ? Stage::kEnding : Stage::kAdopting;
   changed_.notify_all();
-  return true;
+  return was;
 }
 
 void TaskTable::Retire(const TaskPtr& task) {

@@ -103,8 +103,8 @@ class TaskTable {
   // Find, and the task is the caller's to end. A second caller waits for the first.
   absl::StatusOr<TaskPtr> BeginEnd(const std::string& namespace_name, std::string_view id,
                                    absl::Time deadline);
-  // The same for a task at hand; false if it is neither live nor in quarantine.
-  bool TryBeginEnd(const TaskPtr& task);
+  // The same for a task at hand: the stage it was in, live or in quarantine; else nothing.
+  std::optional<Stage> TryBeginEnd(const TaskPtr& task);
   void Retire(const TaskPtr& task);
   void Erase(const TaskPtr& task);
 
