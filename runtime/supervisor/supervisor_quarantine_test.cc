@@ -77,7 +77,7 @@ CTRD_FOR_BOTH_PROTOCOLS(ListTest);
 TEST_P(ListTest, AMuteShimIsNotWaitedForAfterARestartWhenTheOthersHaveAnswered) {
   Shim("mute").Mute("State");
   Restart();
-  EXPECT_LT(TimeOfLists(10), absl::Seconds(10));  // Not 20.
+  EXPECT_LT(TimeOfLists(10), absl::Seconds(2));
   Shim("mute").On("State", nullptr);
   Shim("mute").AnswerKept();
   EXPECT_TRUE(Eventually([&] { return supervisor_->List(context_)->size() == 2; }));
@@ -99,7 +99,7 @@ TEST_P(ListTest, WhatIsAdoptedWhileAListWaitsIsAskedOnce) {
 TEST_P(ListTest, AShimThatFallsSilentKeepsOneListWaitingForLong) {
   Shim("mute").Mute("State");
   Shim("mute").Mute("Connect");
-  EXPECT_LT(TimeOfLists(5), absl::Seconds(8));  // Not 10.
+  EXPECT_LT(TimeOfLists(5), absl::Seconds(4));
 }
 
 TEST_P(QuarantineTest, AMuteShimIsFoundAgainWhenItAnswers) {
