@@ -11,6 +11,7 @@
 
 #include "absl/time/clock.h"
 #include "base/files.h"
+#include "base/testing/processes.h"
 #include "base/testing/status_matchers.h"
 #include "base/time.h"
 #include "gtest/gtest.h"
@@ -27,15 +28,7 @@ std::string FakeShim() {
   return build / "bin/fake_sandbox_shim";
 }
 
-// Neither running nor about to: a zombie waits for somebody else.
-bool Alive(uint32_t pid) {
-  const auto stat = base::ReadFile(fmt::format("/proc/{}/stat", pid));
-  return stat.ok() && stat->find(") Z ") == stat->npos;
-}
-
-void AwaitEnd(uint32_t pid) {
-  while (Alive(pid)) absl::SleepFor(absl::Milliseconds(2));
-}
+bool Ends(uint32_t pid) { return base::Ends(static_cast<pid_t>(pid)); }
 
 // In its command line.
 bool AnyProcessNames(const std::string& text) {
@@ -116,7 +109,7 @@ TEST_P(SandboxSupervisorTest, LeadsASandboxThroughItsLife) {
   EXPECT_EQ(StateOf("box"), "SANDBOX_NOTREADY");
   ASSERT_OK_AND_ASSIGN(const StartedSandbox started, supervisor_->Start(context_, "box"));
   EXPECT_GT(started.pid, 1u);
-  EXPECT_TRUE(Alive(started.pid));
+  EXPECT_TRUE(base::Runs(static_cast<pid_t>(started.pid)));
   EXPECT_THAT(
       started.endpoint.address,
       testing::StartsWith(GetParam() == std::string_view("grpc") ? "grpc+/" : "ttrpc+unix:///"));
@@ -138,7 +131,7 @@ TEST_P(SandboxSupervisorTest, LeadsASandboxThroughItsLife) {
   EXPECT_THAT(supervisor_->Shutdown(context_, "box"), IsOk());
   EXPECT_FALSE(base::Exists(Bundle("box")));
   EXPECT_FALSE(base::Exists(dir_ + "/root/sb/box"));
-  AwaitEnd(started.pid);
+  EXPECT_TRUE(Ends(started.pid));
 }
 
 TEST_P(SandboxSupervisorTest, KeepsTheDirectoriesToItself) {
@@ -176,7 +169,7 @@ TEST_P(SandboxSupervisorTest, EndsAShimThatDoesNotLeave) {
   ASSERT_THAT(Create("box", {{"stay", "yes"}}), IsOk());
   ASSERT_OK_AND_ASSIGN(const StartedSandbox started, supervisor_->Start(context_, "box"));
   EXPECT_THAT(supervisor_->Shutdown(context_, "box"), IsOk());
-  AwaitEnd(started.pid);
+  EXPECT_TRUE(Ends(started.pid));
   EXPECT_FALSE(base::Exists(Bundle("box")));
 }
 
@@ -222,7 +215,7 @@ TEST_P(SandboxSupervisorTest, FindsSandboxesAgainAfterARestart) {
   EXPECT_EQ(state.endpoint.address, started.endpoint.address);
   AwaitGone("other");
   EXPECT_THAT(supervisor_->Shutdown(context_, "box"), IsOk());
-  AwaitEnd(started.pid);
+  EXPECT_TRUE(Ends(started.pid));
 }
 
 TEST_P(SandboxSupervisorTest, ADroppedWaitIsNotCalled) {

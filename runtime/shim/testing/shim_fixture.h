@@ -5,10 +5,8 @@
 #pragma once
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -23,6 +21,7 @@
 #include "base/mount.h"
 #include "base/process.h"
 #include "base/status.h"
+#include "base/testing/processes.h"
 #include "base/testing/status_matchers.h"
 #include "base/wire.h"
 #include "events/task.pb.h"
@@ -138,13 +137,7 @@ class ShimTest : public testing::Test {
   // The cgroup above the containers': of this test alone, whatever a killed one has left.
   std::string Group() const { return directory_.substr(directory_.rfind('/')); }
 
-  // Whether a process has ended, at once or soon.
-  static bool Ends(uint32_t pid) {
-    const base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (!pidfd.valid()) return true;
-    pollfd ended{.fd = pidfd.get(), .events = POLLIN};
-    return ::poll(&ended, 1, 30'000) == 1;
-  }
+  static bool Ends(uint32_t pid) { return base::Ends(static_cast<pid_t>(pid)); }
 
   void MakeBundle(const std::string& id, const std::string& script, bool terminal = false,
                   const std::string& annotations = "{}") {
