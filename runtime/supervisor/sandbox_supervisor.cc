@@ -13,6 +13,7 @@
 #include "runtime/supervisor/shim_messages.h"
 #include "runtime/supervisor/shim_process.h"
 #include "runtime/ttrpc/client.h"
+#include "runtime/waiter.h"
 
 namespace ctrd::runtime {
 namespace {
@@ -56,29 +57,6 @@ SandboxEndpoint ToClients(const ShimEndpoint& endpoint) {
 std::string DirectoryOf(const std::string& binary) {
   return binary.substr(0, std::min(binary.size(), binary.rfind('/')));
 }
-
-// A waiter that may be dropped while the answer is on its way.
-struct WaitState {
-  std::recursive_mutex mutex;  // `done` may drop its own wait.
-  TaskRuntime::WaitDone done;
-
-  void Finish(absl::StatusOr<Exit> exit) {
-    const std::scoped_lock lock(mutex);
-    if (auto call = std::exchange(done, nullptr)) call(std::move(exit));
-  }
-};
-
-class SandboxWait final : public TaskRuntime::PendingWait {
- public:
-  explicit SandboxWait(std::shared_ptr<WaitState> state) : state_(std::move(state)) {}
-  ~SandboxWait() override {
-    const std::scoped_lock lock(state_->mutex);
-    state_->done = nullptr;
-  }
-
- private:
-  const std::shared_ptr<WaitState> state_;
-};
 
 }  // namespace
 
@@ -394,16 +372,15 @@ absl::StatusOr<SandboxEndpoint> SandboxSupervisor::Endpoint(const base::Context&
 std::unique_ptr<TaskRuntime::PendingWait> SandboxSupervisor::Wait(const base::Context& context,
                                                                   std::string_view id,
                                                                   TaskRuntime::WaitDone done) {
-  auto state = std::make_shared<WaitState>();
-  state->done = std::move(done);
+  auto waiter = std::make_shared<Waiter>(std::move(done));
   const auto sandbox = Find(context, id);
   if (!sandbox.ok()) {
-    state->Finish(sandbox.status());
-    return std::make_unique<SandboxWait>(std::move(state));
+    waiter->Finish(sandbox.status());
+    return Waiter::Hold(std::move(waiter));
   }
   (*sandbox)->channel->Call(
       CallOf((*sandbox)->bundle, kService, "WaitSandbox", RequestFor<api::WaitSandboxRequest>(id)),
-      context.deadline(), [weak = std::weak_ptr(state)](absl::StatusOr<std::string> answer) {
+      context.deadline(), [weak = std::weak_ptr(waiter)](absl::StatusOr<std::string> answer) {
         const auto waiting = weak.lock();
         if (waiting == nullptr) return;
         if (!answer.ok()) return waiting->Finish(answer.status());
@@ -412,7 +389,7 @@ std::unique_ptr<TaskRuntime::PendingWait> SandboxSupervisor::Wait(const base::Co
         waiting->Finish(
             Exit{.status = response->exit_status(), .at = TimeOf(response->exited_at())});
       });
-  return std::make_unique<SandboxWait>(std::move(state));
+  return Waiter::Hold(std::move(waiter));
 }
 
 // ---- Ending.

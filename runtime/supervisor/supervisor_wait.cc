@@ -9,19 +9,6 @@
 #include "runtime/supervisor/supervisor.h"
 
 namespace ctrd::runtime {
-namespace {
-
-// For waiters in the process that is gone when nobody holds them.
-class Wait final : public TaskRuntime::PendingWait {
- public:
-  explicit Wait(std::shared_ptr<Waiter> waiter) : waiter_(std::move(waiter)) {}
-  ~Wait() override { waiter_->Drop(); }
-
- private:
-  const std::shared_ptr<Waiter> waiter_;
-};
-
-}  // namespace
 
 std::unique_ptr<TaskRuntime::PendingWait> Supervisor::Wait(const base::Context& context,
                                                            std::string_view id,
@@ -34,7 +21,7 @@ std::unique_ptr<TaskRuntime::PendingWait> Supervisor::Wait(const base::Context& 
   } else {
     waiter->Finish(TaskNotFound(id));
   }
-  return std::make_unique<class Wait>(std::move(waiter));
+  return Waiter::Hold(std::move(waiter));
 }
 
 void Supervisor::AskForExit(const TaskPtr& task, const std::string& exec_id) {

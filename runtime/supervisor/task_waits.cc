@@ -5,16 +5,6 @@
 
 namespace ctrd::runtime {
 
-void Waiter::Finish(const absl::StatusOr<Exit>& result) {
-  const std::scoped_lock lock(mutex_);
-  if (const auto done = std::exchange(done_, nullptr)) done(result);
-}
-
-void Waiter::Drop() {
-  const std::scoped_lock lock(mutex_);
-  done_ = nullptr;
-}
-
 void TaskWaits::Tell(const std::vector<std::weak_ptr<Waiter>>& waiters,
                      const absl::StatusOr<Exit>& result) {
   for (const auto& weak : waiters) {

@@ -5,7 +5,6 @@
 // to the shim and outlast its loss: whoever makes one asks for all of them. Thread-safe.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,22 +12,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "runtime/task_runtime.h"
+#include "runtime/waiter.h"
 
 namespace ctrd::runtime {
-
-// One waiter. `done` is called at most once, and not after Drop has returned (from `done` itself
-// Drop may be called too).
-class Waiter {
- public:
-  explicit Waiter(TaskRuntime::WaitDone done) : done_(std::move(done)) {}
-  void Finish(const absl::StatusOr<Exit>& result);
-  void Drop();
-
- private:
-  std::recursive_mutex mutex_;
-  TaskRuntime::WaitDone done_;
-};
 
 class TaskWaits {
  public:

@@ -7,25 +7,6 @@
 
 namespace ctrd::runtime {
 
-class FakeTaskRuntime::PendingFake final : public PendingWait {
- public:
-  explicit PendingFake(std::shared_ptr<Waiter> waiter) : waiter_(std::move(waiter)) {}
-  ~PendingFake() override { waiter_->Drop(); }
-
- private:
-  const std::shared_ptr<Waiter> waiter_;
-};
-
-void FakeTaskRuntime::Waiter::Finish(const absl::StatusOr<Exit>& exit) {
-  const std::scoped_lock lock(mutex_);
-  if (const WaitDone done = std::exchange(done_, nullptr)) done(exit);
-}
-
-void FakeTaskRuntime::Waiter::Drop() {
-  const std::scoped_lock lock(mutex_);
-  done_ = nullptr;
-}
-
 CreateTask FakeTaskRuntime::last_create() const {
   const std::scoped_lock lock(mutex_);
   return last_create_;
@@ -226,13 +207,13 @@ std::unique_ptr<TaskRuntime::PendingWait> FakeTaskRuntime::Wait(const base::Cont
     } else if ((*process)->state != TaskState::kStopped) {
       (*Find(context, id))->waiters.push_back(waiter);
       waited_.notify_all();
-      return std::make_unique<PendingFake>(std::move(waiter));
+      return Waiter::Hold(std::move(waiter));
     } else {
       now = (*process)->exit;
     }
   }
   waiter->Finish(now);
-  return std::make_unique<PendingFake>(std::move(waiter));
+  return Waiter::Hold(std::move(waiter));
 }
 
 absl::StatusOr<std::string> FakeTaskRuntime::RootfsPath(const base::Context& context,

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/task_runtime.h"
+#include "runtime/waiter.h"
 
 namespace ctrd::runtime {
 
@@ -62,17 +63,6 @@ class FakeTaskRuntime : public TaskRuntime {
                                         const base::Any& options) override;
 
  private:
-  class Waiter {
-   public:
-    explicit Waiter(WaitDone done) : done_(std::move(done)) {}
-    void Finish(const absl::StatusOr<Exit>& exit);
-    void Drop();  // Waits for a call that is under way.
-
-   private:
-    std::mutex mutex_;
-    WaitDone done_;
-  };
-  class PendingFake;
   struct Task {
     ProcessState state;
     std::map<std::string, ProcessState> execs;
